@@ -1,0 +1,7 @@
+//! Model, strategies, ports, engine and journal of `deployer`. Knows no backend.
+
+pub mod error;
+pub mod event;
+pub mod model;
+pub mod ports;
+pub mod strategy;

@@ -1,0 +1,30 @@
+//! The traits that users implement. Object safe, no default methods, capabilities as data, the context first.
+
+mod backup;
+mod clock;
+mod context;
+mod gate;
+mod health;
+mod journal;
+mod lock;
+mod metrics;
+mod notifier;
+mod router;
+mod secret;
+mod target;
+
+pub use backup::{Backup, BackupProvider, BackupRequest, Confirmation, RestorePlace, VerifyLevel};
+pub use clock::{Clock, SystemClock};
+pub use context::CallContext;
+pub use gate::{Gate, GateAnswer, GateWindow};
+pub use health::HealthCheck;
+pub use journal::{Journal, JournalError};
+pub use lock::{Lock, LockError, LockGrant};
+pub use metrics::{Counts, MetricSource};
+pub use notifier::Notifier;
+pub use router::TrafficRouter;
+pub use secret::{Secret, SecretSource};
+pub use target::{Changes, Target};
+
+/// What a call to a backend returns.
+pub type Result<T> = std::result::Result<T, crate::error::BackendError>;

@@ -1,0 +1,50 @@
+//! What a rollout was started with and what never changes while it runs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    GateBinding, PinnedRelease, Release, RolloutSettings, RouterCapabilities, SetId, TargetCapabilities,
+    WorkloadId,
+};
+
+/// How far the actions of a strategy may move a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Budget {
+    /// Available instances of all sets never become fewer than this by our act.
+    pub min_available: u32,
+    /// Existing instances of all sets, the stopping ones included, never become more than this by our act.
+    pub max_total: u32,
+}
+
+/// What a rollout was started with and what never changes while it runs. Journaled once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What is deployed.
+    pub workload: WorkloadId,
+    /// The new release.
+    pub release: Release,
+    /// The last succeeded release, if there is one: where a failing rollout goes back to. Its set may have been
+    /// removed from the target since.
+    pub stable: Option<PinnedRelease>,
+    /// The set to go back to: that of `stable`, or an adopted one that has no release.
+    pub stable_set: Option<SetId>,
+    /// Replicas at the start; a scale request changes [`RolloutState::replicas`](super::RolloutState::replicas).
+    pub replicas: u32,
+    /// Settings shared by all strategies.
+    pub settings: RolloutSettings,
+    /// Gates and where they are asked.
+    pub gates: Vec<GateBinding>,
+    /// What the target can do.
+    pub target: TargetCapabilities,
+    /// What the router can do, if there is one.
+    pub router: Option<RouterCapabilities>,
+    /// The release is one of the last `rollback_window` succeeded ones: steps, gates and bake time are skipped.
+    pub returning: bool,
+}
+
+impl Plan {
+    /// The set of the new release.
+    pub fn candidate(&self) -> SetId {
+        SetId::from(&self.release.id)
+    }
+}
