@@ -1,0 +1,201 @@
+//! What the world may do by itself, whatever the rollout decides.
+
+use super::{
+    event::{Class, Event},
+    lab::Lab,
+    memos::ticks_until,
+    slot::{Flags, Life, Slot},
+    world::{NEVER, World},
+};
+
+/// What of the budgets is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) fault: bool,
+    pub(super) crash: bool,
+}
+
+/// Everything that can happen to instances, router and target.
+pub(super) fn happenings(lab: &Lab<'_>, world: &World, left: Left, out: &mut Vec<(Event, World)>) {
+    let mut add = |event: Event, change: &dyn Fn(&mut World)| {
+        if event.class() != Class::Fault || left.fault {
+            let mut next = *world;
+            change(&mut next);
+            out.push((event, next));
+        }
+    };
+    let mut last: Option<u64> = None;
+    for (number, slot) in (0_u8..).zip(world.slots.iter()) {
+        // Two instances that differ by name only have the same futures.
+        if lab.scenario.symmetry && last == Some(slot.word()) {
+            continue;
+        }
+        last = Some(slot.word());
+        of_instance(lab, slot, number, &mut add);
+    }
+    if world.pending && lab.proves() {
+        add(Event::Proven, &|next| {
+            next.pending = false;
+            next.slots.iter_mut().for_each(|slot| slot.set_flags(Flags::LINGERING, false));
+        });
+    }
+    match world.target_unknown {
+        true => add(Event::TargetFound, &|next| next.target_unknown = false),
+        false => add(Event::TargetLost, &|next| next.target_unknown = true),
+    }
+    match (lab.routed(), world.router_unknown) {
+        (true, true) => add(Event::RouterFound, &|next| next.router_unknown = false),
+        (true, false) => add(Event::RouterLost, &|next| next.router_unknown = true),
+        (false, _) => {}
+    }
+}
+
+fn of_instance(lab: &Lab<'_>, slot: &Slot, number: u8, add: &mut dyn FnMut(Event, &dyn Fn(&mut World))) {
+    let at = usize::from(number);
+    let mut change = |event: Event, change: &dyn Fn(&mut Slot)| {
+        add(event, &|next| change(&mut next.slots[at]));
+    };
+    if slot.is(Flags::UNKNOWN) {
+        change(Event::PlaceFound(number), &|s| s.set_flags(Flags::UNKNOWN | Flags::HIDDEN, false));
+    } else if slot.exists() {
+        change(Event::PlaceLost(number), &|s| s.set_flags(Flags::UNKNOWN, true));
+    }
+    if slot.is(Flags::BUSY) {
+        change(Event::Drained(number), &|s| s.set_flags(Flags::BUSY, false));
+    }
+    let old = lab.ticks.start_deadline;
+    match slot.life {
+        Life::Starting => {
+            change(Event::Ready(number), &|s| become_ready(s));
+            change(Event::StartFailed(number), &|s| end(s, Life::Failed));
+            if slot.set == lab.scenario.candidate && !slot.is(Flags::RESTARTED) {
+                change(Event::ReadyWrong(number), &|s| {
+                    become_ready(s);
+                    s.set_flags(Flags::WRONG, true);
+                });
+            }
+        }
+        Life::Fresh => {
+            change(Event::Probed(number), &|s| become_ready(s));
+            change(Event::Died(number), &|s| end(s, Life::Failed));
+        }
+        Life::Ready => {
+            change(Event::Died(number), &|s| end(s, Life::Failed));
+            change(Event::Vanished(number), &|s| end(s, Life::Gone));
+            change(Event::Fell(number), &|s| {
+                s.life = Life::Fallen;
+                s.ready = 0;
+                s.born = old;
+            });
+            if !slot.is_any(Flags::RESTARTED | Flags::UNKNOWN) {
+                change(Event::Restarted(number), &|s| {
+                    let moved = s.is(Flags::IN_SPLIT);
+                    (s.life, s.born, s.ready) = (Life::Starting, 0, 0);
+                    s.set_flags(Flags::RESTARTED, true);
+                    s.set_flags(Flags::MOVED, moved);
+                    s.set_flags(Flags::BUSY, false);
+                });
+            }
+        }
+        Life::Fallen => change(Event::Recovered(number), &|s| become_ready(s)),
+        Life::Stopping if !slot.is(Flags::UNKNOWN) => change(Event::Stopped(number), &|s| end(s, Life::Gone)),
+        Life::Stopping | Life::Failed | Life::Gone => {}
+    }
+}
+
+fn become_ready(slot: &mut Slot) {
+    slot.life = Life::Ready;
+    slot.ready = 0;
+}
+
+fn end(slot: &mut Slot, life: Life) {
+    (slot.life, slot.born, slot.ready) = (life, NEVER, 0);
+    slot.set_flags(Flags::BUSY | Flags::LINGERING, false);
+    if life == Life::Gone {
+        slot.set_flags(Flags::UNKNOWN | Flags::HIDDEN, false);
+    }
+}
+
+/// The same world after the deployer died: what only the process knew is lost.
+pub(super) fn crash(lab: &Lab<'_>, world: &World) -> World {
+    let mut next = *world;
+    next.prepared = false;
+    next.refused = 0;
+    next.answers = Default::default();
+    for slot in next.slots.iter_mut() {
+        match slot.life {
+            Life::Ready => (slot.life, slot.ready, slot.born) = (Life::Fresh, 0, lab.ticks.start_deadline),
+            Life::Fallen => slot.life = Life::Starting,
+            _ => {}
+        }
+        let hidden = slot.is(Flags::UNKNOWN);
+        slot.set_flags(Flags::HIDDEN, hidden);
+    }
+    next
+}
+
+/// The same world `ticks` later, if nothing else happens.
+pub(super) fn pass(lab: &mut Lab<'_>, world: &World, ticks: u8) -> World {
+    let mut next = *world;
+    let limits = lab.ticks;
+    for slot in next.slots.iter_mut() {
+        match slot.life {
+            Life::Starting | Life::Fresh | Life::Fallen => {
+                slot.born = slot.born.saturating_add(ticks).min(limits.start_deadline);
+            }
+            Life::Ready => {
+                slot.born = slot.born.saturating_add(ticks).min(limits.start_deadline);
+                slot.ready = slot.ready.saturating_add(ticks).min(limits.min_ready);
+            }
+            Life::Stopping | Life::Failed | Life::Gone => {}
+        }
+    }
+    if next.shifted != NEVER {
+        next.shifted = next.shifted.saturating_add(ticks).min(limits.settle + limits.drain);
+    }
+    if next.full != NEVER {
+        next.full = next.full.saturating_add(ticks).min(limits.bake);
+    }
+    if !lab.proves() && next.shifted >= limits.settle {
+        next.slots.iter_mut().for_each(|slot| slot.set_flags(Flags::LINGERING, false));
+    }
+    for answer in &mut next.answers {
+        answer.again_in = answer.again_in.saturating_sub(ticks);
+    }
+    next.memo = lab.memos.later(world.memo, ticks, limits.gate_deadline);
+    next
+}
+
+/// Forgets ages on which nothing depends any more, so that equal futures are one state.
+pub(super) fn settle_ages(lab: &Lab<'_>, world: &mut World) {
+    for slot in world.slots.iter_mut() {
+        if slot.life == Life::Ready && slot.ready >= lab.ticks.min_ready {
+            slot.born = lab.ticks.start_deadline;
+        }
+    }
+}
+
+/// Ticks until the next moment at which something could look different.
+pub(super) fn next_deadline(lab: &Lab<'_>, world: &World) -> Option<u8> {
+    let ticks = lab.ticks;
+    let state = lab.memos.get(world.memo);
+    let mut all: Vec<u64> = vec![ticks_until(state.progress_until)];
+    all.extend(state.settle.map(|timer| ticks_until(timer.until)));
+    all.extend(state.drain.map(|timer| ticks_until(timer.until)));
+    all.extend(state.bake_until.map(ticks_until));
+    all.extend(state.descent.map(|(_, until)| ticks_until(until)));
+    let unanswered = state.gates.iter().filter(|record| record.verdict.is_none());
+    all.extend(unanswered.map(|r| ticks_until(r.since.after(lab.scenario.plan.settings.gate_deadline))));
+    all.extend(world.answers.iter().map(|answer| u64::from(answer.again_in)));
+    for slot in world.slots.iter() {
+        match slot.life {
+            Life::Starting | Life::Fallen => all.push(u64::from(ticks.start_deadline.saturating_sub(slot.born))),
+            Life::Ready => all.push(u64::from(ticks.min_ready.saturating_sub(slot.ready))),
+            _ => {}
+        }
+    }
+    if lab.routed() && !lab.proves() && world.shifted != NEVER {
+        all.push(u64::from(ticks.settle.saturating_sub(world.shifted)));
+    }
+    all.into_iter().filter(|ticks| *ticks > 0).min().and_then(|ticks| u8::try_from(ticks).ok())
+}
