@@ -1,1 +1,3 @@
-//! To be written.
+//! Fake world, load generator and model checker for testing what is built on `deployer`.
+
+pub mod model;

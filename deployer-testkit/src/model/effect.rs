@@ -8,6 +8,7 @@ use deployer_core::{
 use super::{
     lab::Lab,
     names::{self, Names},
+    scenario::Promise,
     slot::{Flags, Life, Slot},
     view,
     world::{Binding, NEVER, REQUESTS, Shape, ShapeKind, World},
@@ -35,7 +36,13 @@ pub(super) fn carry_out(
     match command {
         Command::Prepare(release) if *release == lab.scenario.plan.release.id => world.prepared = true,
         Command::Prepare(release) => return Err(format!("prepares {release}, which is not what is deployed")),
-        Command::Apply(spec) => resize(world, spec, reach)?,
+        Command::Apply(spec) => {
+            resize(world, spec, reach)?;
+            if lab.scenario.promise == Promise::Delegates {
+                let set = names::set_number(&spec.set).expect("it was resized");
+                world.accepted = Some((set, u8::try_from(spec.replicas).unwrap_or(u8::MAX)));
+            }
+        }
         Command::Remove(set) => {
             let spec = SetSpec { set: set.clone(), replicas: 0, remove_first: Vec::new() };
             resize(world, &spec, reach)?;

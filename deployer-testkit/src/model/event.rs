@@ -87,6 +87,14 @@ impl Event {
         }
     }
 
+    /// Whether it is among the faults of [`Detail::Core`](super::scenario::Detail::Core).
+    pub(super) fn is_core(self) -> bool {
+        matches!(
+            self,
+            Self::ActBut(_) | Self::ActPartly(_) | Self::Died(_) | Self::StartFailed(_) | Self::TargetLost
+        )
+    }
+
     /// It in words, seen from the world that it happens to.
     pub(super) fn describe(self, world: &World) -> String {
         let name = |at: u8| world.slots.get(usize::from(at)).map_or_else(String::new, slot_text);

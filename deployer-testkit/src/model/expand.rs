@@ -11,6 +11,7 @@ use super::{
     lab::Lab,
     memos::ticks_until,
     nature::{self, Left},
+    scenario::Detail,
     world::{Answer, World},
 };
 
@@ -43,13 +44,22 @@ pub(super) fn expand(
         Decision::Pause { .. } => time(lab, world, None, &mut out),
         other => return Err(format!("the check does not know the decision {other:?}")),
     }
-    nature::happenings(lab, world, left, &mut out);
+    let fine = lab.scenario.detail == Detail::Fine;
+    let remembers = matches!(decision, Decision::Advance { .. });
+    if fine || !remembers {
+        nature::happenings(lab, world, left, &mut out);
+    }
     if left.crash {
         crashes(lab, world, &mut out);
     }
+    if !fine {
+        out.retain(|(event, _)| event.class() != Class::Fault || event.is_core());
+    }
     let mut all: Vec<Next> =
         out.into_iter().map(|(event, world)| Next { event, class: event.class(), world }).collect();
-    people(lab, world, decision, &mut all);
+    if !remembers {
+        people(lab, world, decision, &mut all);
+    }
     Ok(all)
 }
 
@@ -146,7 +156,7 @@ fn answer(lab: &Lab<'_>, state: &RolloutState, world: &mut World, asked: &[&Gate
 fn time(lab: &mut Lab<'_>, world: &World, until: Option<u64>, out: &mut Vec<(Event, World)>) {
     let mut jumps: Vec<u8> = nature::next_deadline(lab, world).into_iter().collect();
     if let Some(until) = until.and_then(|ticks| u8::try_from(ticks).ok()) {
-        jumps.retain(|jump| *jump < until);
+        jumps.retain(|jump| *jump < until && lab.scenario.detail == Detail::Fine);
         // The first jump is the one that surely happens: the driver looks again then at the latest.
         jumps.insert(0, until);
     }
@@ -162,14 +172,18 @@ fn crashes(lab: &mut Lab<'_>, world: &World, out: &mut Vec<(Event, World)>) {
 }
 
 /// What people ask for: out of the blue as often as the limits allow, and always what a paused rollout waits for.
-fn people(lab: &Lab<'_>, world: &World, decision: &Decision, all: &mut Vec<Next>) {
-    let free = world.requests.iter().position(|kind| *kind == 0);
-    let Some(free) = free.filter(|free| *free == 0) else {
-        return;
-    };
+fn people(lab: &mut Lab<'_>, world: &World, decision: &Decision, all: &mut Vec<Next>) {
+    let scales = 7..7 + u8::try_from(lab.scenario.scales.len()).expect("a few sizes");
     let mut ask = |kind: u8, class: Class| {
         let mut next = *world;
-        next.requests[free] = kind;
+        next.requests[0] = kind;
+        // Requests come first in a step, so nothing is lost by taking it in at once.
+        let state = super::view::memory(lab, &next);
+        if let Decision::Advance { state: new, .. } = lab.decide(&state, &super::view::observe(lab, &next))
+            && new.last_request > 0
+        {
+            next = effect::remember(lab, &next, *new);
+        }
         if class == Class::Request {
             next.requests_left -= 1;
         }
@@ -179,7 +193,6 @@ fn people(lab: &Lab<'_>, world: &World, decision: &Decision, all: &mut Vec<Next>
         ask(if matches!(why, PauseReason::Requested) { 3 } else { 4 }, Class::Human);
     }
     if world.requests_left > 0 {
-        let scales = 7..7 + u8::try_from(lab.scenario.scales.len()).expect("a few sizes");
         for kind in [1, 2, 4, 5, 6].into_iter().chain(scales) {
             ask(kind, Class::Request);
         }

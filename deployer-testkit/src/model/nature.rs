@@ -3,9 +3,10 @@
 use super::{
     event::{Class, Event},
     lab::Lab,
-    memos::ticks_until,
+    memos::{NOW, ticks_until},
+    scenario::{Detail, Promise},
     slot::{Flags, Life, Slot},
-    world::{NEVER, World},
+    world::{Binding, NEVER, World},
 };
 
 /// What of the budgets is left.
@@ -18,7 +19,8 @@ pub(super) struct Left {
 /// Everything that can happen to instances, router and target.
 pub(super) fn happenings(lab: &Lab<'_>, world: &World, left: Left, out: &mut Vec<(Event, World)>) {
     let mut add = |event: Event, change: &dyn Fn(&mut World)| {
-        if event.class() != Class::Fault || left.fault {
+        let counts = lab.scenario.detail == Detail::Fine || event.is_core();
+        if event.class() != Class::Fault || (left.fault && counts) {
             let mut next = *world;
             change(&mut next);
             out.push((event, next));
@@ -121,6 +123,7 @@ pub(super) fn crash(lab: &Lab<'_>, world: &World) -> World {
     let mut next = *world;
     next.prepared = false;
     next.refused = 0;
+    next.accepted = None;
     next.answers = Default::default();
     for slot in next.slots.iter_mut() {
         match slot.life {
@@ -172,6 +175,35 @@ pub(super) fn settle_ages(lab: &Lab<'_>, world: &mut World) {
         if slot.life == Life::Ready && slot.ready >= lab.ticks.min_ready {
             slot.born = lab.ticks.start_deadline;
         }
+    }
+    // Only whoever left the rotation asks when the split changed, only a set that is kept when it lost all traffic.
+    if !world.slots.iter().any(|slot| slot.is_any(Flags::LINGERING | Flags::BUSY)) {
+        world.shifted = NEVER;
+    }
+    if !matches!(lab.scenario.promise, Promise::KeepsOld { .. }) {
+        world.full = NEVER;
+    }
+    if lab.scenario.detail == Detail::Core {
+        forget_stale_timers(lab, world);
+    }
+}
+
+/// A timer that has ended for a split that is no longer accepted: it could count again only if exactly that split
+/// came back, which scenarios with full detail look for.
+fn forget_stale_timers(lab: &Lab<'_>, world: &mut World) {
+    let state = lab.memos.get(world.memo);
+    let ended = |timer: Option<deployer_core::strategy::Timer>| timer.is_some_and(|t| t.until <= NOW);
+    let stale = |binding: Binding, flag: Flags| {
+        binding != Binding::Split(world.split)
+            || world.slots.iter().any(|slot| slot.is(flag) != slot.is(Flags::IN_SPLIT))
+    };
+    let settle = ended(state.settle) && stale(world.settle, Flags::OF_SETTLE);
+    let drain = ended(state.drain) && stale(world.drain, Flags::OF_DRAIN);
+    if settle {
+        world.settle = Binding::Other(1);
+    }
+    if drain {
+        world.drain = Binding::Other(1);
     }
 }
 

@@ -28,6 +28,16 @@ pub struct Limits {
     pub states: u32,
 }
 
+/// How closely a scenario is looked at. Less detail makes room for more instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// Everything that can go wrong, at any moment, and every order of deadlines.
+    Fine,
+    /// Failed and half-done calls, dying instances, an unreachable target; at any moment but between a decision to
+    /// remember and its record; time passes from one look of the driver to the next.
+    Core,
+}
+
 /// Which promises a strategy makes beyond those that all make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Promise {
@@ -78,6 +88,8 @@ pub(super) struct Scenario {
     pub(super) limits: Limits,
     /// Instances of a set that differ by name only are the same.
     pub(super) symmetry: bool,
+    /// How closely it is looked at.
+    pub(super) detail: Detail,
 }
 
 /// Durations of a scenario in ticks.

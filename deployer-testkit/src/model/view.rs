@@ -1,7 +1,7 @@
 //! A checked world as the driver would show it to a step.
 
 use deployer_core::{
-    model::{InFlight, InstancePhase, Maintenance, Proof, Share, Split},
+    model::{InFlight, InstancePhase, Maintenance, Proof, SetSpec, Share, Split},
     strategy::{
         CommandFailure, CommandKind, GateSeen, InstanceSeen, Observation, PlaceSeen, Request, RequestKind,
         RolloutState, Seen, SetSeen, Timer, TrafficSeen, Verdict,
@@ -71,6 +71,7 @@ pub(super) fn observe(lab: &Lab<'_>, world: &World) -> Observation {
         unknown_places: world.slots.iter().filter(hidden).map(place).collect(),
         traffic: traffic(lab, world),
         prepared: prepared.into_iter().collect(),
+        accepted: accepted(lab, world),
         gates: gates(lab, world),
         requests: requests(lab, world),
         refused: refused(world.refused),
@@ -105,6 +106,7 @@ fn instance(lab: &Lab<'_>, world: &World, slot: &Slot) -> InstanceSeen {
             Life::Failed => InstancePhase::Failed { reason: "exit code 1".to_owned() },
         },
         started_at: ago(slot.born),
+        restarts: u32::from(slot.is(Flags::RESTARTED)),
         ready_since: (slot.life == Life::Ready && !slot.is(Flags::UNKNOWN)).then(|| ago(slot.ready)),
         has_fallen: fallen,
         trouble: if fallen { lab.names.trouble.clone() } else { lab.names.no_trouble.clone() },
@@ -134,12 +136,19 @@ fn traffic(lab: &Lab<'_>, world: &World) -> Option<Seen<TrafficSeen>> {
     Some(Seen::Known(TrafficSeen { split, proof, fingerprint, stale_members }))
 }
 
+fn accepted(lab: &Lab<'_>, world: &World) -> Option<SetSpec> {
+    let (set, replicas) = world.accepted?;
+    let set = lab.sets[usize::from(set)].clone();
+    Some(SetSpec { set, replicas: u32::from(replicas), remove_first: Vec::new() })
+}
+
 fn gates(lab: &Lab<'_>, world: &World) -> Vec<GateSeen> {
     let bound = lab.scenario.plan.gates.iter().zip(&world.answers);
     bound
         .filter(|(_, answer)| answer.verdict != 0)
         .map(|(binding, answer)| GateSeen {
             gate: binding.gate.clone(),
+            at: binding.at,
             step: u32::from(answer.step),
             verdict: verdict(answer.verdict),
             next_at: hence(answer.again_in),

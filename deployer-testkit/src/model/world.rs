@@ -89,7 +89,7 @@ pub(super) struct Answer {
 /// How many gates one scenario has at most.
 pub(super) const GATES: usize = 2;
 /// How many requests wait at most.
-pub(super) const REQUESTS: usize = 2;
+pub(super) const REQUESTS: usize = 1;
 /// The age of what has not happened.
 pub(super) const NEVER: u8 = u8::MAX;
 
@@ -118,6 +118,8 @@ pub(super) struct World {
     pub(super) prepared: bool,
     /// 0, or which kind of command was refused since the last advance.
     pub(super) refused: u8,
+    /// The size that the target accepted last from this process, where that matters.
+    pub(super) accepted: Option<(u8, u8)>,
     /// Answers of gates that this process has.
     pub(super) answers: [Answer; GATES],
     /// Requests that were not taken in yet; 0 is none.
@@ -147,6 +149,7 @@ impl World {
             target_unknown: false,
             prepared: false,
             refused: 0,
+            accepted: None,
             answers: [Answer::default(); GATES],
             requests: [0; REQUESTS],
             requests_left: 0,
@@ -232,6 +235,7 @@ impl World {
         let bits = [self.pending, self.router_unknown, self.target_unknown, self.prepared];
         let bits = bits.iter().fold(0_u64, |word, bit| word << 1 | u64::from(*bit));
         mix.eat(bits | u64::from(self.shifted) << 8 | u64::from(self.full) << 16 | u64::from(self.refused) << 24);
+        mix.eat(self.accepted.map_or(0, |(set, n)| 1 | u64::from(set) << 8 | u64::from(n) << 16));
         for answer in &self.answers {
             mix.eat(
                 u64::from(answer.verdict) | u64::from(answer.step) << 8 | u64::from(answer.again_in) << 16,

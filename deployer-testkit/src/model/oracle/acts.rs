@@ -80,8 +80,8 @@ fn one_way(lab: &Lab<'_>, world: &World, state: &RolloutState, command: &Command
             let total = u64::from(world.split.total());
             let more_weight = u64::from(weight) * total.max(1) > u64::from(before) * split.total_weight().max(1);
             let now = world.of(candidate).filter(|slot| slot.is(Flags::IN_SPLIT)).count();
-            weight > 0 && split.shares().len() > 1 && (more_weight || members > now)
-                || weight > 0 && before == 0
+            // When an old instance dies the share of the others grows without our doing.
+            weight > 0 && ((more_weight && weight > before) || members > now)
         }
         _ => false,
     };
@@ -119,12 +119,9 @@ fn keep_old(
     spec: &SetSpec,
 ) -> Result<(), Broken> {
     let Promise::KeepsOld { bake } = lab.scenario.promise else {
-        return Ok(());
+        return keep_some(lab, world, state, set, spec);
     };
-    if Some(set) != lab.scenario.stable || set == lab.scenario.candidate {
-        return Ok(());
-    }
-    if spec.replicas >= state.replicas {
+    if Some(set) != lab.scenario.stable || set == lab.scenario.candidate || spec.replicas >= state.replicas {
         return Ok(());
     }
     let final_now = state.is_forward() && state.phase == Phase::Retiring;
@@ -141,6 +138,27 @@ fn keep_old(
     Ok(())
 }
 
+/// Where the old set makes room for the new one, it does so for verified replacements only.
+fn keep_some(
+    lab: &Lab<'_>,
+    world: &World,
+    state: &RolloutState,
+    set: u8,
+    spec: &SetSpec,
+) -> Result<(), Broken> {
+    if lab.scenario.promise != Promise::Capacity || Some(set) != lab.scenario.stable || !state.is_forward() {
+        return Ok(());
+    }
+    let floor = lab.scenario.strategy.budget(state.replicas, &lab.scenario.plan.target).min_available;
+    let replaced = capacity::available_of(lab, world, lab.scenario.candidate);
+    if spec.replicas + replaced < floor && spec.replicas < world.alive(set) {
+        let kept = spec.replicas;
+        let what = format!("{kept} of {} stay with {replaced} replacements in rotation", spec.set);
+        return Err(Broken::new("keep old", what));
+    }
+    Ok(())
+}
+
 /// Out of rotation, proven or settled, drained or long enough: only then may an instance be stopped.
 fn traffic_before_life(lab: &Lab<'_>, world: &World, slot: &Slot) -> Result<(), Broken> {
     let broken = |what: &str| {
@@ -150,7 +168,7 @@ fn traffic_before_life(lab: &Lab<'_>, world: &World, slot: &Slot) -> Result<(), 
     if !lab.routed() || slot.life == Life::Starting && !slot.is(Flags::IN_SPLIT) {
         return Ok(());
     }
-    if slot.is(Flags::IN_SPLIT) {
+    if slot.is(Flags::IN_SPLIT) && !slot.is(Flags::MOVED) {
         return broken("while it is in rotation");
     }
     if slot.is(Flags::LINGERING) {

@@ -59,6 +59,7 @@ fn timers(old: &RolloutState, new: &RolloutState) -> Result<(), Broken> {
         if let (Some(a), Some(b)) = (a, b)
             && a.of == b.of
             && b.until > a.until
+            && new.reached <= old.reached
         {
             return later(what);
         }

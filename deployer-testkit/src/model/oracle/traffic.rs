@@ -11,7 +11,7 @@ use super::{
         lab::Lab,
         names::{self, Names},
         scenario::Promise,
-        slot::{Flags, Life},
+        slot::{Flags, Life, Slot},
         world::{World, count},
     },
     Broken, capacity,
@@ -35,6 +35,10 @@ pub(super) fn shift(
         };
     }
     for share in split.shares() {
+        if share.weight > 0 && share.members.is_empty() {
+            let what = format!("{} has weight {} and no member", share.set, share.weight);
+            return Err(Broken::new("empty share", what));
+        }
         newcomers(lab, world, share)?;
         let set = names::set_number(&share.set).expect("it was carried out");
         weight(lab, world, &after, state, set)?;
@@ -90,6 +94,10 @@ fn weight(
     let budget = lab.scenario.strategy.budget(state.replicas, &lab.scenario.plan.target);
     let spared = state.replicas.saturating_sub(budget.min_available);
     let has = capacity::available_of(lab, after, set);
+    // Below the floor there is no better choice than whoever is left.
+    if capacity::available(lab, world) < budget.min_available {
+        return Ok(());
+    }
     if needed > has + spared {
         return Err(Broken::new(
             "weight",
@@ -107,5 +115,6 @@ fn grows(world: &World, after: &World, set: u8) -> bool {
 }
 
 fn works(world: &World) -> u32 {
-    count(world.slots.iter().filter(|slot| slot.works() && world.serves(slot)))
+    let works = |slot: &&Slot| slot.works() && world.serves(slot) && !slot.is(Flags::UNKNOWN);
+    count(world.slots.iter().filter(works))
 }

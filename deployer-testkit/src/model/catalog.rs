@@ -1,0 +1,216 @@
+//! Every strategy with every sensible setting, small enough to be searched completely.
+
+use std::{sync::Arc, time::Duration};
+
+use deployer_core::{
+    model::{
+        Amount, AttachPoint, GateBinding, GateId, Percent, RolloutSettings, RouterCapabilities, WayBack,
+    },
+    strategy::{
+        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, Recreate, RecreateSettings, Rolling,
+        RollingSettings, StepPause, Strategy,
+    },
+};
+
+use super::scenario::{
+    Detail, Limits, Promise, Scenario, Start, TICK, plan, proving_router, settings, silent_router,
+};
+
+/// How much may go wrong in the scenarios of the catalog.
+pub(super) const FULL: Limits = Limits { faults: 2, crashes: 2, requests: 1, states: 3_000_000 };
+
+/// A router of each kind, and none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Router {
+    Proves,
+    Silent,
+    None,
+}
+
+impl Router {
+    fn capabilities(self) -> Option<RouterCapabilities> {
+        match self {
+            Self::Proves => Some(proving_router()),
+            Self::Silent => Some(silent_router()),
+            Self::None => None,
+        }
+    }
+}
+
+/// The start of a description of a scenario.
+#[derive(Debug, Clone)]
+pub(super) struct Case {
+    pub(super) replicas: u32,
+    pub(super) router: Router,
+    pub(super) settings: RolloutSettings,
+    pub(super) gates: Vec<GateBinding>,
+    pub(super) limits: Limits,
+    pub(super) start: Start,
+    pub(super) detail: Detail,
+    pub(super) note: String,
+}
+
+impl Case {
+    /// `replicas` instances behind a router, and the settings of every check.
+    pub(super) fn new(replicas: u32, router: Router) -> Self {
+        Self {
+            replicas,
+            router,
+            settings: settings(),
+            gates: Vec::new(),
+            limits: try_limits(),
+            start: Start::Whole,
+            detail: Detail::Fine,
+            note: String::new(),
+        }
+    }
+
+    /// With these limits.
+    pub(super) fn limits(mut self, faults: u8, crashes: u8, requests: u8) -> Self {
+        self.limits = Limits { faults, crashes, requests, ..self.limits };
+        self
+    }
+
+    /// With less detail.
+    pub(super) fn core(mut self) -> Self {
+        self.detail = Detail::Core;
+        self.note += ", core";
+        self
+    }
+
+    /// With a gate at a point.
+    pub(super) fn gate(mut self, at: AttachPoint) -> Self {
+        let gate = GateId::new(format!("gate{}", self.gates.len())).expect("letters and a digit make a name");
+        self.note += &format!(", gate {at:?}");
+        self.gates.push(GateBinding { gate, at });
+        self
+    }
+
+    /// With other settings.
+    pub(super) fn with(mut self, note: &str, change: impl FnOnce(&mut RolloutSettings)) -> Self {
+        change(&mut self.settings);
+        self.note = format!("{}, {note}", self.note);
+        self
+    }
+
+    /// As nothing was ever deployed.
+    pub(super) fn first(mut self) -> Self {
+        self.start = Start::Nothing;
+        self.note += ", first release";
+        self
+    }
+
+    /// A scenario of this case.
+    pub(super) fn scenario(self, what: &str, strategy: Arc<dyn Strategy>, promise: Promise) -> Scenario {
+        let first = matches!(self.start, Start::Nothing);
+        let mut plan = plan(self.replicas, self.settings, self.router.capabilities(), self.gates);
+        if first {
+            plan.stable = None;
+            plan.stable_set = None;
+        }
+        let Limits { faults, crashes, requests, .. } = self.limits;
+        let name = format!(
+            "{what}, {} instances, router {:?}{}, {faults} faults, {crashes} crashes, {requests} requests",
+            self.replicas, self.router, self.note
+        );
+        Scenario {
+            name,
+            strategy,
+            promise,
+            plan,
+            stable: (!first).then_some(0),
+            candidate: 1,
+            start: self.start,
+            scales: vec![self.replicas + 1, self.replicas.saturating_sub(1).max(1)],
+            limits: self.limits,
+            symmetry: true,
+            detail: self.detail,
+        }
+    }
+
+    /// Rolling.
+    pub(super) fn rolling(self, surge: u32, unavailable: u32, batch: Option<u32>) -> Scenario {
+        let strategy = Rolling::new(RollingSettings {
+            surge: Amount::Count(surge),
+            max_unavailable: Amount::Count(unavailable),
+            batch: batch.map(Amount::Count),
+            pause: if batch.is_some() { TICK } else { Duration::ZERO },
+            settle_window: TICK,
+        });
+        let strategy = strategy.expect("one of the two is not zero");
+        let batch = batch.map_or_else(String::new, |batch| format!(" by {batch}"));
+        let what = format!("rolling {surge}/{unavailable}{batch}");
+        self.scenario(&what, Arc::new(strategy), Promise::Capacity)
+    }
+
+    /// Blue-green.
+    pub(super) fn blue_green(self, candidate: u64) -> Scenario {
+        let settings = BlueGreenSettings {
+            candidate: Amount::percent(candidate).expect("at most 100"),
+            bake: TICK * 2,
+        };
+        let strategy = BlueGreen::new(settings).expect("at least one instance");
+        self.scenario(&format!("blue-green {candidate}%"), Arc::new(strategy), Promise::KeepsOld { bake: 2 })
+    }
+
+    /// Canary.
+    pub(super) fn canary(self, weights: &[u64], pause: StepPause) -> Scenario {
+        let step = |weight: &u64| CanaryStep {
+            weight: Percent::new(*weight).expect("at most 100"),
+            instances: None,
+            pause,
+        };
+        let settings =
+            CanarySettings { steps: weights.iter().map(step).collect(), bake: TICK * 2, routes: Vec::new() };
+        let strategy = Canary::new(settings).expect("weights rise");
+        let pause = match pause {
+            StepPause::None => "",
+            StepPause::For(_) => " with pauses",
+            StepPause::UntilPromoted => " by hand",
+        };
+        let what = format!("canary {weights:?}{pause}");
+        self.scenario(&what, Arc::new(strategy), Promise::KeepsOld { bake: 2 })
+    }
+
+    /// Recreate.
+    pub(super) fn recreate(self) -> Scenario {
+        let strategy = Recreate::new(RecreateSettings { bake: TICK, ..RecreateSettings::default() });
+        self.scenario("recreate", Arc::new(strategy), Promise::Recreates)
+    }
+}
+
+/// Lets a share of the new instances fail.
+pub(super) fn tolerant(settings: &mut RolloutSettings) {
+    settings.failure_ratio = Percent::new(50).expect("at most 100");
+}
+
+/// Brings traffic back in steps.
+pub(super) fn gradual(settings: &mut RolloutSettings) {
+    settings.way_back = WayBack::Gradual { step: Percent::new(50).expect("at most 100"), every: TICK };
+}
+
+/// An instance must be ready for a while.
+pub(super) fn patient(settings: &mut RolloutSettings) {
+    settings.min_ready = TICK;
+}
+
+/// All of them.
+pub(super) fn all() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    let n: u32 = std::env::var("N").ok().and_then(|v| v.parse().ok()).unwrap_or(2);
+    let mode = |case: Case| if std::env::var("CORE").is_ok() { case.core() } else { case };
+    for router in [Router::Proves, Router::Silent, Router::None] {
+        all.push(mode(Case::new(n, router)).rolling(1, 0, None));
+        all.push(mode(Case::new(n, router)).recreate());
+    }
+    for router in [Router::Proves, Router::Silent] {
+        all.push(mode(Case::new(n, router)).blue_green(100));
+        all.push(mode(Case::new(n, router)).canary(&[50], StepPause::None));
+    }
+    all
+}
+
+fn try_limits() -> Limits {
+    let get = |name: &str, default: u8| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
+    Limits { faults: get("F", 2), crashes: get("C", 2), requests: get("R", 1), states: 3_000_000 }
+}

@@ -1,0 +1,25 @@
+//! Exhaustive check of the production strategies: every state that a rollout of a few instances can get into, with
+//! crashes, faults and requests at every point, is visited, and every promise is checked in each.
+
+mod catalog;
+mod effect;
+mod event;
+mod expand;
+mod lab;
+mod liveness;
+mod memos;
+mod names;
+mod nature;
+mod oracle;
+mod run;
+mod scenario;
+mod search;
+mod slot;
+mod trace;
+mod view;
+mod world;
+
+pub use lab::{Production, Stepper};
+pub use run::check_all;
+pub use scenario::Limits;
+pub use search::{Found, Violation};
