@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BlueGreen, BlueGreenSettings, Canary, CanarySettings, Delegated, DelegatedSettings, Recreate, RecreateSettings,
-    Rolling, RollingSettings, Strategy,
+    BlueGreen, BlueGreenSettings, Canary, CanarySettings, Delegated, DelegatedSettings, Recreate,
+    RecreateSettings, Rolling, RollingSettings, Strategy,
 };
 use crate::error::Problems;
 

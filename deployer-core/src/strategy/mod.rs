@@ -2,6 +2,7 @@
 
 mod blue_green;
 mod canary;
+mod choice;
 mod decision;
 mod delegated;
 mod exchange;
@@ -26,6 +27,7 @@ mod traffic;
 
 pub use blue_green::{BlueGreen, BlueGreenSettings};
 pub use canary::{Canary, CanarySettings, CanaryStep, StepPause};
+pub use choice::StrategySettings;
 pub use decision::{Command, Decision, Outcome, PauseReason, WaitReason};
 pub use delegated::{Delegated, DelegatedSettings};
 pub use health::{HealthSettings, Probe, ProbeHistory};
