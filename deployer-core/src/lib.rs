@@ -2,6 +2,10 @@
 
 pub mod error;
 pub mod event;
+pub mod journal;
+pub mod lock;
+#[cfg(feature = "mock")]
+pub mod mock;
 pub mod model;
 pub mod ports;
 pub mod strategy;
