@@ -12,4 +12,5 @@ pub use file::FileJournal;
 pub use memory::MemoryJournal;
 pub use reader::{Contents, read};
 
+pub(crate) use codec::hex;
 pub(crate) use file::last_epoch_in;
