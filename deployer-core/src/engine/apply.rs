@@ -61,13 +61,12 @@ impl Hands<'_> {
             Command::Prepare(release) => self.prepare(command, release).await,
             Command::Apply(spec) => self.apply(command, spec).await,
             Command::Shift(split) => self.shift(command, split).await,
-            Command::Remove(set) => {
-                self.call(command, self.parts.engine.call_deadline, |context| async move {
+            Command::Remove(set) => self
+                .call(command, self.parts.engine.call_deadline, |context| async move {
                     self.parts.target.remove(&context, set).await
                 })
                 .await
-                .map(|()| Ended::Accepted)
-            }
+                .map(|()| Ended::Accepted),
             Command::Evaluate(gate) => self.evaluate(gate).await,
         };
         done.unwrap_or_else(|error| {
@@ -139,8 +138,12 @@ impl Hands<'_> {
         let digest = adopted.map(|remembered| remembered.instance.digest.clone());
         let digest = digest.ok_or_else(|| impossible(command, "no journal knows its release"))?;
         // An adopted set can shrink; whether it can grow is for the capabilities of the target to say.
-        let release =
-            Release { id: set.release(), artifact: String::new(), config: serde_json::Value::Null, secrets: Vec::new() };
+        let release = Release {
+            id: set.release(),
+            artifact: String::new(),
+            config: serde_json::Value::Null,
+            secrets: Vec::new(),
+        };
         Ok(PinnedRelease { release, artifact: Artifact { digest, detail: serde_json::Value::Null } })
     }
 
@@ -158,7 +161,8 @@ impl Hands<'_> {
             self.recorder.progress(EventKind::Retrying { command, attempt: attempt + 1, error });
         };
         let salt = format!("{} {name}", self.context.deployment);
-        retried(clock, policy, &salt, on_failure, || within(clock, deadline, &name, call(context.clone()))).await
+        retried(clock, policy, &salt, on_failure, || within(clock, deadline, &name, call(context.clone())))
+            .await
     }
 }
 

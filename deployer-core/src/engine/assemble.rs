@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     model::{
-        InFlight, Instance, InstanceId, InstancePhase, Place, PlaceStatus, SetId, Split, Timestamp, TrafficView,
-        WorkloadView,
+        InFlight, Instance, InstanceId, InstancePhase, Place, PlaceStatus, SetId, Split, Timestamp,
+        TrafficView, WorkloadView,
     },
     strategy::{InstanceSeen, Observation, PlaceSeen, ProbeHistory, Seen, SetSeen, TrafficSeen},
 };
@@ -186,6 +186,7 @@ pub(super) fn assemble(
         unknown_places,
         traffic: look.traffic.as_ref().map(|traffic| traffic_seen(traffic, memory)),
         prepared: Vec::new(),
+        accepted: None,
         gates: Vec::new(),
         requests: Vec::new(),
         refused: None,
@@ -204,15 +205,16 @@ fn instance_seen(
     let probes = history.and_then(ProbeHistory::ready_since);
     let ready_since = if probed { platform.zip(probes).map(|(a, b)| a.max(b)) } else { platform };
     // Who served before this process looked was verified by another one, at some time after it was started.
-    let ready_since = ready_since.map(|since| {
-        if remembered.trusted { since.min(instance.started_at) } else { since }
-    });
-    let not_ready_any_more = remembered.was_ready && matches!(instance.phase, InstancePhase::Running { ready: Some(false) });
+    let ready_since =
+        ready_since.map(|since| if remembered.trusted { since.min(instance.started_at) } else { since });
+    let not_ready_any_more =
+        remembered.was_ready && matches!(instance.phase, InstancePhase::Running { ready: Some(false) });
     InstanceSeen {
         id: instance.id.clone(),
         address: instance.address,
         phase: instance.phase.clone(),
         started_at: instance.started_at,
+        restarts: instance.restarts,
         ready_since,
         has_fallen: not_ready_any_more || history.is_some_and(ProbeHistory::has_fallen),
         trouble: history.map_or_else(|| Arc::from(""), |history| Arc::from(history.last_failure())),

@@ -106,11 +106,17 @@ mod tests {
 
     async fn calls(policy: RetryPolicy, error: impl Fn(u32) -> Option<BackendError>) -> (u32, Option<Retry>) {
         let count = Cell::new(0);
-        let result = retried(&SystemClock::new(), &policy, "d1", |_, _| {}, || {
-            count.set(count.get() + 1);
-            let error = error(count.get());
-            async move { error.map_or(Ok(()), Err) }
-        })
+        let result = retried(
+            &SystemClock::new(),
+            &policy,
+            "d1",
+            |_, _| {},
+            || {
+                count.set(count.get() + 1);
+                let error = error(count.get());
+                async move { error.map_or(Ok(()), Err) }
+            },
+        )
         .await;
         (count.get(), result.err().map(|error| error.retry))
     }

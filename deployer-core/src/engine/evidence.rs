@@ -74,7 +74,8 @@ impl Collector {
 }
 
 fn trouble(instance: &InstanceSeen, state: &RolloutState) -> Option<String> {
-    let trouble = || if instance.trouble.is_empty() { "not ready".to_owned() } else { instance.trouble.to_string() };
+    let trouble =
+        || if instance.trouble.is_empty() { "not ready".to_owned() } else { instance.trouble.to_string() };
     match &instance.phase {
         InstancePhase::Failed { reason } => Some(reason.clone()),
         _ if state.failed.contains(&instance.id) || instance.has_fallen => Some(trouble()),

@@ -8,7 +8,7 @@ use super::{
     parts::Parts,
 };
 use crate::{
-    model::{GateId, Instance, SetId, Timestamp},
+    model::{AttachPoint, GateId, Instance, SetId, Timestamp},
     ports::{CallContext, GateAnswer, GateWindow},
     strategy::{GateSeen, Observation, Plan, RolloutState, Seen, Verdict},
 };
@@ -24,7 +24,7 @@ const AFTER_NO_ANSWER: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct GateDesk {
     seen: Vec<GateSeen>,
-    memories: BTreeMap<(GateId, u32), serde_json::Value>,
+    memories: BTreeMap<(GateId, AttachPoint, u32), serde_json::Value>,
 }
 
 impl GateDesk {
@@ -62,25 +62,32 @@ impl GateDesk {
             candidate: state.candidate.clone(),
             stable: state.stable.clone(),
             instances,
-            memory: self.memories.get(&(gate.clone(), step)).cloned().unwrap_or_default(),
+            memory: self.memories.get(&(gate.clone(), at, step)).cloned().unwrap_or_default(),
         })
     }
 
     /// Takes in an answer.
-    pub(super) fn take_in(&mut self, gate: GateId, step: u32, answer: GateAnswer, now: Timestamp) {
+    pub(super) fn take_in(&mut self, gate: GateId, window: &GateWindow, answer: GateAnswer, now: Timestamp) {
+        let (at, step) = (window.at, window.step);
         let GateAnswer { mut verdict, memory, next_at } = answer;
         if serde_json::to_vec(&memory).map_or(true, |bytes| bytes.len() > MEMORY_LIMIT) {
-            verdict = Verdict::Unknown { reason: format!("it wants to remember more than {MEMORY_LIMIT} bytes") };
+            verdict =
+                Verdict::Unknown { reason: format!("it wants to remember more than {MEMORY_LIMIT} bytes") };
         } else {
-            self.memories.insert((gate.clone(), step), memory);
+            self.memories.insert((gate.clone(), at, step), memory);
         }
         self.seen.retain(|seen| seen.gate != gate);
-        self.seen.push(GateSeen { gate, step, verdict, next_at: next_at.max(now.after(SOONEST)) });
+        self.seen.push(GateSeen { gate, at, step, verdict, next_at: next_at.max(now.after(SOONEST)) });
     }
 }
 
 /// Asks one gate. What it cannot say in time is unknown.
-pub(super) async fn ask(parts: &Parts, context: &CallContext, gate: &GateId, window: &GateWindow) -> GateAnswer {
+pub(super) async fn ask(
+    parts: &Parts,
+    context: &CallContext,
+    gate: &GateId,
+    window: &GateWindow,
+) -> GateAnswer {
     let unknown = |reason: String| GateAnswer {
         verdict: Verdict::Unknown { reason },
         memory: window.memory.clone(),
@@ -98,7 +105,12 @@ pub(super) async fn ask(parts: &Parts, context: &CallContext, gate: &GateId, win
 }
 
 /// The instances of a set that are verified, as the target sees them.
-pub(super) fn verified(seen: &Observation, memory: &Memory, set: &SetId, min_ready: Duration) -> Arc<[Instance]> {
+pub(super) fn verified(
+    seen: &Observation,
+    memory: &Memory,
+    set: &SetId,
+    min_ready: Duration,
+) -> Arc<[Instance]> {
     let Seen::Known(sets) = &seen.sets else { return Arc::default() };
     let instances = sets.iter().filter(|seen| seen.set == *set).flat_map(|seen| &seen.instances);
     instances

@@ -22,6 +22,7 @@ mod report;
 mod session;
 mod settings;
 mod shared;
+mod start;
 mod wake;
 
 pub use builder::DeploymentBuilder;

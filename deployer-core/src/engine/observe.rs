@@ -8,7 +8,9 @@ use super::{
     parts::Parts,
 };
 use crate::{
-    model::{InFlight, InstanceId, InstancePhase, Member, SetId, Split, Timestamp, TrafficView, WorkloadView},
+    model::{
+        InFlight, InstanceId, InstancePhase, Member, SetId, Split, Timestamp, TrafficView, WorkloadView,
+    },
     ports::{CallContext, TrafficRouter},
     strategy::Seen,
 };
@@ -75,7 +77,10 @@ async fn count_in_flight(
         .instances
         .values()
         .filter(left)
-        .map(|remembered| Member { instance: remembered.instance.id.clone(), address: remembered.instance.address })
+        .map(|remembered| Member {
+            instance: remembered.instance.id.clone(),
+            address: remembered.instance.address,
+        })
         .collect();
     if members.is_empty() {
         return Ok(BTreeMap::new());

@@ -16,6 +16,7 @@ pub(super) struct Pace {
     looks: u32,
     last: Vec<Command>,
     repeats: u32,
+    held: bool,
     advances: u32,
     idle_hints: u32,
 }
@@ -43,21 +44,28 @@ impl Pace {
         }
     }
 
-    /// How long to wait before these commands are carried out: not at all, unless they were decided again and again.
-    /// An action whose last outcome is `unclear` is not repeated at once.
-    pub(super) fn before_act(&mut self, commands: &[Command], unclear: bool, settings: &EngineSettings) -> Duration {
+    /// How long to hold these commands back: not at all, unless they were decided again and again. An action whose last
+    /// outcome is `unclear` is held back at once. What was held back and is decided again is not held back twice.
+    pub(super) fn before_act(
+        &mut self,
+        commands: &[Command],
+        unclear: bool,
+        settings: &EngineSettings,
+    ) -> Duration {
         self.advances = 0;
         if self.last != commands {
             self.last = commands.to_vec();
             self.repeats = 0;
+            self.held = false;
             return Duration::ZERO;
         }
-        self.repeats += 1;
         let free = if unclear { 0 } else { FREE_REPEATS };
-        match self.repeats.checked_sub(free + 1) {
-            None => Duration::ZERO,
-            Some(times) => doubled(settings.active_look, times, settings.idle_look),
+        let times = self.repeats.checked_sub(free).filter(|_| !self.held);
+        self.held = times.is_some();
+        if !self.held {
+            self.repeats += 1;
         }
+        times.map_or(Duration::ZERO, |times| doubled(settings.active_look, times, settings.idle_look))
     }
 
     /// Whether another decision that only remembers something is one too many.
@@ -90,10 +98,12 @@ mod tests {
     fn the_same_action_again_and_again_slows_down_and_another_does_not() {
         let (mut pace, settings) = (Pace::default(), EngineSettings::default());
         let remove = |set: &str| [Command::Remove(SetId::new(set).unwrap())];
-        let waits: Vec<_> = (0..7).map(|_| pace.before_act(&remove("v1"), false, &settings).as_millis()).collect();
-        assert_eq!(waits, [0, 0, 0, 0, 250, 500, 1000]);
+        let waits: Vec<_> =
+            (0..9).map(|_| pace.before_act(&remove("v1"), false, &settings).as_millis()).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 250, 0, 500, 0, 1000]);
         assert_eq!(pace.before_act(&remove("v2"), false, &settings), Duration::ZERO);
         assert_eq!(pace.before_act(&remove("v2"), true, &settings).as_millis(), 250, "unclear waits at once");
+        assert_eq!(pace.before_act(&remove("v2"), true, &settings), Duration::ZERO, "and once");
     }
 
     #[test]

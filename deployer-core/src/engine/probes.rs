@@ -58,8 +58,12 @@ impl Probes {
         context: &CallContext,
     ) -> Self {
         let context = CallContext { deadline: settings.timeout, ..context.clone() };
-        let prober =
-            check.map(|check| Prober { check, settings: settings.clone(), clock: Arc::clone(clock), context });
+        let prober = check.map(|check| Prober {
+            check,
+            settings: settings.clone(),
+            clock: Arc::clone(clock),
+            context,
+        });
         Self { prober, tasks: JoinSet::new(), tracked: BTreeMap::new(), changed: Arc::default() }
     }
 
@@ -82,8 +86,11 @@ impl Probes {
                 continue;
             }
             let history = History::default();
-            let probing =
-                prober.clone().probe(remembered.instance.clone(), Arc::clone(&history), Arc::clone(&self.changed));
+            let probing = prober.clone().probe(
+                remembered.instance.clone(),
+                Arc::clone(&history),
+                Arc::clone(&self.changed),
+            );
             let task = self.tasks.spawn(probing);
             let mut tracked = Tracked { run: run(remembered), trusted: false, task, history };
             tracked.trust(remembered.trusted, prober);

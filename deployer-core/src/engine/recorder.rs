@@ -25,7 +25,13 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     /// Goes on behind these events; none for a deployment that has not been created.
-    pub(crate) fn new(parts: &Parts, bus: EventBus, deployment: DeploymentId, epoch: Epoch, before: &[Event]) -> Self {
+    pub(crate) fn new(
+        parts: &Parts,
+        bus: EventBus,
+        deployment: DeploymentId,
+        epoch: Epoch,
+        before: &[Event],
+    ) -> Self {
         let mut tale = Tale::new(parts, &deployment);
         before.iter().for_each(|event| tale.hear(event));
         Self {

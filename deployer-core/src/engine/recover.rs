@@ -3,7 +3,7 @@
 use crate::{
     event::{Event, EventKind},
     model::{Artifact, DeploymentId, Epoch, PinnedRelease, Timestamp, WorkloadId},
-    strategy::{Outcome, Plan, RolloutState},
+    strategy::{Outcome, Phase, Plan, RolloutState},
 };
 
 /// What a rollout was started with and what it remembers.
@@ -41,6 +41,8 @@ pub(crate) struct Recovery {
     pub(crate) epoch: Epoch,
     /// What its release resolved to, if it was prepared.
     pub(crate) pinned: Option<PinnedRelease>,
+    /// The new release was it, whatever came then: only old sets were left to be retired.
+    pub(crate) is_final: bool,
     pub(crate) next: Next,
 }
 
@@ -49,8 +51,9 @@ impl Recovery {
         matches!(self.next, Next::Nothing(_))
     }
 
+    /// Its release is the one to go back to.
     pub(crate) fn succeeded(&self) -> bool {
-        self.next == Next::Nothing(Outcome::Succeeded)
+        self.is_final || self.next == Next::Nothing(Outcome::Succeeded)
     }
 }
 
@@ -64,7 +67,7 @@ pub(crate) fn plan(events: &[Event]) -> Result<Recovery, String> {
         return Err("its first event does not start a deployment".to_owned());
     };
     let mut next = Next::StartStage;
-    let mut pinned = None;
+    let (mut pinned, mut is_final) = (None, false);
     for event in rest {
         if let Next::Nothing(_) = next {
             return Err(format!("event {} follows the last one", event.seq));
@@ -72,6 +75,7 @@ pub(crate) fn plan(events: &[Event]) -> Result<Recovery, String> {
         next = follow(next, &event.kind).map_err(|why| format!("event {}: {why}", event.seq))?;
         if let Next::GoOn(rollout) = &next {
             pinned = pin(rollout).or(pinned);
+            is_final = rollout.state.is_forward() && rollout.state.phase == Phase::Retiring;
         }
     }
     Ok(Recovery {
@@ -81,6 +85,7 @@ pub(crate) fn plan(events: &[Event]) -> Result<Recovery, String> {
         started_at: first.at,
         epoch: events.last().map_or(first.epoch, |event| event.epoch),
         pinned,
+        is_final,
         next,
     })
 }

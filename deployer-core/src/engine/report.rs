@@ -161,8 +161,10 @@ impl Tale {
         };
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let live = sets.iter().map(|set| {
-            let running =
-                set.instances.iter().filter(|instance| matches!(instance.phase, InstancePhase::Running { .. }));
+            let running = set
+                .instances
+                .iter()
+                .filter(|instance| matches!(instance.phase, InstancePhase::Running { .. }));
             LiveSet {
                 running: count(running.count()),
                 in_rotation: count(set.instances.iter().filter(|instance| instance.in_rotation).count()),
@@ -173,16 +175,23 @@ impl Tale {
         self.0.live = live.collect();
     }
 
-    pub(super) fn report(&self) -> &Report {
-        &self.0
-    }
-
     pub(super) fn into_report(self) -> Report {
         self.0
     }
 }
 
 impl Report {
+    /// One line for each instance that failed.
+    pub(super) fn clues(&self) -> Vec<String> {
+        let clue = |found: &InstanceEvidence| {
+            let last = found.evidence.log.lines().rev().find(|line| !line.trim().is_empty());
+            let exit = found.evidence.exit.as_ref().map(|exit| format!(", {exit}")).unwrap_or_default();
+            let log = last.map(|line| format!(", last said: {}", line.chars().take(200).collect::<String>()));
+            format!("{}: {}{exit}{}", found.instance, found.why, log.unwrap_or_default())
+        };
+        self.evidence.iter().map(clue).collect()
+    }
+
     fn end_stage(&mut self, event: &Event, error: Option<String>) {
         let stage = self.stages.iter_mut().rev().find(|stage| Some(&stage.id) == event.path.last());
         if let Some(stage) = stage {

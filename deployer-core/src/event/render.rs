@@ -150,9 +150,13 @@ mod tests {
 
     #[test]
     fn evidence_brings_its_log() {
-        let evidence = Evidence { log: "a\nb".into(), exit: Some("exit code 1".into()), events: vec!["oom".into()] };
-        let kind =
-            EventKind::EvidenceFound { instance: InstanceId::new("v2-1").unwrap(), why: "it ended".into(), evidence };
+        let evidence =
+            Evidence { log: "a\nb".into(), exit: Some("exit code 1".into()), events: vec!["oom".into()] };
+        let kind = EventKind::EvidenceFound {
+            instance: InstanceId::new("v2-1").unwrap(),
+            why: "it ended".into(),
+            evidence,
+        };
         let line = Lines::default().line(&event(kind));
         assert_eq!(line, "12:00:01.123 rollout  v2-1 failed: it ended, exit code 1\n    oom\n    a\n    b");
     }
