@@ -1,5 +1,6 @@
 //! Model, strategies, ports, engine and journal of `deployer`. Knows no backend.
 
+pub mod checks;
 pub mod error;
 pub mod event;
 pub mod model;
