@@ -3,6 +3,7 @@
 pub mod checks;
 pub mod error;
 pub mod event;
+pub mod gates;
 pub mod model;
 pub mod ports;
 pub mod strategy;
