@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Verdict;
 use crate::model::{
-    Artifact, GateId, InFlight, InstanceId, InstancePhase, Proof, ReleaseId, SetId, Split, Timestamp,
+    Artifact, AttachPoint, GateId, InFlight, InstanceId, InstancePhase, Proof, ReleaseId, SetId, SetSpec,
+    Split, Timestamp,
 };
 
 /// A value that may not be known at the moment.
@@ -33,6 +34,8 @@ pub struct InstanceSeen {
     pub phase: InstancePhase,
     /// When this run of it was started.
     pub started_at: Timestamp,
+    /// How often the platform has restarted it.
+    pub restarts: u32,
     /// Since when it has been ready, if it is: probes over their threshold and, where there is such a notion, the
     /// platform's readiness.
     pub ready_since: Option<Timestamp>,
@@ -86,6 +89,8 @@ pub struct TrafficSeen {
 pub struct GateSeen {
     /// Which gate.
     pub gate: GateId,
+    /// Where it was asked.
+    pub at: AttachPoint,
     /// For which step or batch it was asked.
     pub step: u32,
     /// What it said.
@@ -169,6 +174,8 @@ pub struct Observation {
     pub traffic: Option<Seen<TrafficSeen>>,
     /// What releases resolved to, as far as this process prepared them.
     pub prepared: Vec<(ReleaseId, Artifact)>,
+    /// The last size that the target accepted from this process, if any.
+    pub accepted: Option<SetSpec>,
     /// Gates that this process asked.
     pub gates: Vec<GateSeen>,
     /// Requests that may not have been taken in yet, by number.

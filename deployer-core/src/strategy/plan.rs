@@ -14,6 +14,8 @@ pub struct Budget {
     pub min_available: u32,
     /// Existing instances of all sets, the stopping ones included, never become more than this by our act.
     pub max_total: u32,
+    /// The old set stays whole until the new one is final.
+    pub keeps_old: bool,
 }
 
 /// What a rollout was started with and what never changes while it runs. Journaled once.

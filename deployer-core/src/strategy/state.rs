@@ -162,40 +162,6 @@ pub struct GateRecord {
     pub verdict: Option<Verdict>,
 }
 
-impl RolloutState {
-    /// The memory of a rollout that has not done anything.
-    pub fn begin(plan: &super::Plan, now: Timestamp) -> Self {
-        Self {
-            direction: Direction::Forward,
-            phase: Phase::Preparing,
-            replicas: plan.replicas,
-            stable: plan.stable_set.clone(),
-            candidate: plan.candidate(),
-            artifact: None,
-            step: 0,
-            reached: 0,
-            progress_until: now.after(plan.settings.progress_deadline),
-            settle: None,
-            drain: None,
-            bake_until: None,
-            descent: None,
-            failed: Vec::new(),
-            gates: Vec::new(),
-            paused_since: None,
-            promoted: None,
-            promoted_fully: false,
-            last_request: 0,
-            touched: false,
-            memory: None,
-        }
-    }
-
-    /// Whether it goes forward.
-    pub fn is_forward(&self) -> bool {
-        self.direction == Direction::Forward
-    }
-}
-
 /// What a rollout remembers. Each change of it is one journal record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutState {
@@ -237,9 +203,40 @@ pub struct RolloutState {
     pub promoted_fully: bool,
     /// Number of the last request that was taken in.
     pub last_request: u64,
-    /// Whether this strategy's first effect on the workload may have happened.
-    pub touched: bool,
     /// Private memory of a custom strategy, at most 16 KiB as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<serde_json::Value>,
+}
+
+impl RolloutState {
+    /// The memory of a rollout that has not done anything.
+    pub fn begin(plan: &super::Plan, now: Timestamp) -> Self {
+        Self {
+            direction: Direction::Forward,
+            phase: Phase::Preparing,
+            replicas: plan.replicas,
+            stable: plan.stable_set.clone(),
+            candidate: plan.candidate(),
+            artifact: None,
+            step: 0,
+            reached: 0,
+            progress_until: now.after(plan.settings.progress_deadline),
+            settle: None,
+            drain: None,
+            bake_until: None,
+            descent: None,
+            failed: Vec::new(),
+            gates: Vec::new(),
+            paused_since: None,
+            promoted: None,
+            promoted_fully: false,
+            last_request: 0,
+            memory: None,
+        }
+    }
+
+    /// Whether it goes forward.
+    pub fn is_forward(&self) -> bool {
+        self.direction == Direction::Forward
+    }
 }

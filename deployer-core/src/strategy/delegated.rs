@@ -1,0 +1,105 @@
+//! Delegated: the platform replaces one release by the next itself; we judge, and go back.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Budget, Command, Decision, Outcome, Phase, Situation, Strategy, WaitReason, exchange::next_verification,
+    gate,
+};
+use crate::{
+    error::Problem,
+    model::{AttachPoint, RouterCapabilities, SetId, SetSpec, TargetCapabilities, settings::seconds},
+};
+
+/// Settings of [`Delegated`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DelegatedSettings {
+    /// How long to watch the new instances once all are replaced. Default 0 s.
+    #[serde(with = "seconds")]
+    pub bake: Duration,
+}
+
+/// The platform rolls (Kubernetes `RollingUpdate`, Swarm `service update`): `Apply` means "become this release". We
+/// judge it by probes, gates and deadlines, and tell it to become the old release again. Capacity is the platform's
+/// business: it is observed, not enforced.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Delegated {
+    settings: DelegatedSettings,
+}
+
+impl Delegated {
+    /// Any settings will do.
+    pub fn new(settings: DelegatedSettings) -> Self {
+        Self { settings }
+    }
+}
+
+/// The next move until the platform has become `to`; `None` once it has.
+pub(super) fn become_release(s: &Situation<'_>, to: &SetId) -> Option<Decision> {
+    let tally = s.tally(to);
+    let alone = s.sets().iter().all(|set| set.set == *to || s.tally_of(set).existing == 0);
+    let n = s.replicas();
+    if alone && tally.size == n && tally.verified == n {
+        return None;
+    }
+    let wanted = SetSpec { set: to.clone(), replicas: n, remove_first: Vec::new() };
+    if s.seen.accepted.as_ref() != Some(&wanted) {
+        let why = "tell the platform which release it is to become".into();
+        return Some(Decision::Act { commands: vec![Command::Apply(wanted)], why });
+    }
+    let why = WaitReason::Verifying { set: to.clone(), verified: tally.verified, wanted: n };
+    Some(s.wait_until(why, next_verification(s, to)))
+}
+
+impl Strategy for Delegated {
+    fn name(&self) -> &'static str {
+        "delegated"
+    }
+
+    fn check(
+        &self,
+        target: &TargetCapabilities,
+        router: Option<&RouterCapabilities>,
+    ) -> Result<(), Vec<Problem>> {
+        let mut problems = Vec::new();
+        if !target.delegates {
+            let message =
+                "this target does not replace releases by itself; use rolling, blue-green or canary";
+            problems.push(Problem::new("strategy delegated", message));
+        }
+        if router.is_some() {
+            let message = "the platform moves the traffic itself; leave the router out";
+            problems.push(Problem::new("strategy delegated", message));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    fn budget(&self, _: u32, _: &TargetCapabilities) -> Budget {
+        Budget { min_available: 0, max_total: u32::MAX, keeps_old: false }
+    }
+
+    fn decide(&self, s: &Situation<'_>) -> Decision {
+        if let Some(decision) = become_release(s, &s.state.candidate) {
+            return decision;
+        }
+        if s.state.phase != Phase::Baking {
+            let until = s.now().after(self.settings.bake);
+            let deadline = until.after(s.plan.settings.progress_deadline);
+            return s.advance("the platform has become the new release; watching it", |state| {
+                state.phase = Phase::Baking;
+                state.bake_until = Some(until);
+                state.progress_until = deadline;
+            });
+        }
+        gate::pass(s, AttachPoint::FullTraffic, 0)
+            .or_else(|| gate::pass(s, AttachPoint::Bake, 0))
+            .or_else(|| {
+                let until = s.state.bake_until.filter(|until| *until > s.now())?;
+                Some(s.wait_until(WaitReason::Baking, until))
+            })
+            .unwrap_or(Decision::Finish(Outcome::Succeeded))
+    }
+}

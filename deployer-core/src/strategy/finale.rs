@@ -1,0 +1,67 @@
+//! The last stretch that blue-green and canary share: all traffic on the new set, bake time, retirement of the old.
+
+use std::time::Duration;
+
+use super::{
+    Decision, Outcome, Phase, Situation, WaitReason,
+    exchange::{Exchange, exchange},
+    gate, provision, traffic,
+};
+use crate::model::AttachPoint;
+
+/// Before anything new: leftovers of earlier rollouts are retired and the old set has its size.
+pub(super) fn clean(s: &Situation<'_>) -> Option<Decision> {
+    let stable = s.state.stable.as_ref()?;
+    let tally = s.tally(stable);
+    let scaled = s.state.replicas != s.plan.replicas && tally.size < s.replicas();
+    let needed = s.leftovers().next().is_some() || tally.size > s.replicas() || scaled;
+    if !needed || tally.available == 0 {
+        return None;
+    }
+    exchange(s, Exchange { to: stable, goal: s.replicas(), spare: Some(&s.state.candidate) })
+}
+
+/// All traffic to the new set, proven, its gates passed; then the bake time begins.
+pub(super) fn take_all_traffic(s: &Situation<'_>, bake: Duration) -> Decision {
+    let n = s.replicas();
+    let candidate = &s.state.candidate;
+    let bake = if s.plan.returning || s.state.promoted_fully { Duration::ZERO } else { bake };
+    provision::provision(s, candidate, n)
+        .or_else(|| {
+            traffic::serve(
+                s,
+                &[(candidate, 100)],
+                &[],
+                "the new set is whole and verified: it takes all traffic",
+            )
+        })
+        .or_else(|| traffic::proven(s))
+        .or_else(|| gate::pass(s, AttachPoint::FullTraffic, 0))
+        .unwrap_or_else(|| {
+            let until = s.now().after(bake);
+            let deadline = until.after(s.plan.settings.progress_deadline);
+            s.advance("the new set carries all traffic; the old one is kept warm", |state| {
+                state.phase = Phase::Baking;
+                state.bake_until = Some(until);
+                state.progress_until = deadline;
+            })
+        })
+}
+
+/// Watches the new set with the old one warm; then commits to it.
+pub(super) fn bake(s: &Situation<'_>) -> Decision {
+    traffic::serve(s, &[(&s.state.candidate, 100)], &[], "members changed")
+        .or_else(|| gate::pass(s, AttachPoint::Bake, 0))
+        .or_else(|| {
+            let until = s.state.bake_until.filter(|until| *until > s.now())?;
+            Some(s.wait_until(WaitReason::Baking, until))
+        })
+        .or_else(|| provision::provision(s, &s.state.candidate, s.replicas()))
+        .unwrap_or_else(|| s.enter(Phase::Retiring, "the new release is it: retire the old set"))
+}
+
+/// Drains and removes everything but the new set.
+pub(super) fn retire(s: &Situation<'_>) -> Decision {
+    exchange(s, Exchange { to: &s.state.candidate, goal: s.replicas(), spare: None })
+        .unwrap_or(Decision::Finish(Outcome::Succeeded))
+}

@@ -1,0 +1,49 @@
+//! One set takes the place of the others with an interruption: maintenance on, others down, set up, maintenance off.
+//! The way of `recreate` in both directions.
+
+use super::{Command, Decision, InstanceSeen, SetSeen, Situation, WaitReason, gate, provision, traffic};
+use crate::model::{AttachPoint, Maintenance, SetId, Split};
+
+/// The next move, or `None` once `to` is whole, alone and serving.
+pub(super) fn interrupt(s: &Situation<'_>, to: &SetId, page: &Maintenance) -> Option<Decision> {
+    let others: Vec<_> = s.sets().iter().filter(|set| set.set != *to).collect();
+    if !others.is_empty() {
+        return Some(take_down(s, &others, page));
+    }
+    if let Some(decision) = provision::provision(s, to, s.replicas()) {
+        return Some(decision);
+    }
+    if s.state.is_forward()
+        && *to == s.state.candidate
+        && !is_served(s)
+        && let Some(decision) = gate::pass(s, AttachPoint::BeforeTraffic, 0)
+    {
+        return Some(decision);
+    }
+    traffic::serve(s, &[(to, 100)], &[], "the set that is up serves").or_else(|| traffic::proven(s))
+}
+
+fn is_served(s: &Situation<'_>) -> bool {
+    s.traffic().is_some_and(|traffic| traffic.split.share(&s.state.candidate).is_some())
+}
+
+fn take_down(s: &Situation<'_>, others: &[&SetSeen], page: &Maintenance) -> Decision {
+    if let Some(traffic) = s.traffic() {
+        if !matches!(traffic.split, Split::Maintenance(_)) {
+            let commands = vec![Command::Shift(Split::Maintenance(page.clone()))];
+            return Decision::Act { commands, why: "nothing may serve while sets change".into() };
+        }
+        let running = others.iter().flat_map(|set| set.instances.iter().filter(|i| i.counts()));
+        if let Some(decision) = traffic::proven(s).or_else(|| traffic::drained(s, running)) {
+            return decision;
+        }
+    }
+    let is_up = |set: &&&SetSeen| set.instances.is_empty() || set.instances.iter().any(|i| !i.is_stopping());
+    let commands: Vec<_> = others.iter().filter(is_up).map(|set| Command::Remove(set.set.clone())).collect();
+    if commands.is_empty() {
+        let stopping =
+            others.iter().flat_map(|set| &set.instances).filter(|i| InstanceSeen::is_stopping(i)).count();
+        return s.wait(WaitReason::Stopping { instances: u32::try_from(stopping).unwrap_or(u32::MAX) });
+    }
+    Decision::Act { commands, why: "take down what is replaced".into() }
+}
