@@ -110,6 +110,13 @@ async fn a_greeting_must_be_right_however_it_arrives() {
     .await;
     assert_eq!(probe(&greeting("220 mail"), &pieces).await, Probe::Ok);
     assert_failed(&probe(&greeting("SSH-"), &pieces).await, "expected \"SSH-\"");
+    let other = Server::start(|mut stream| async move {
+        stream.write_all(b"SSH").await.unwrap();
+        closed(&mut stream).await;
+    })
+    .await;
+    // No need to wait for more than the first wrong byte.
+    assert_failed(&probe(&greeting("220 mail"), &other).await, "said \"SSH\", expected \"220 mail\"");
     let short = Server::start(|mut stream| async move { stream.write_all(b"22").await.unwrap() }).await;
     assert_failed(&probe(&greeting("220 "), &short).await, "said \"22\"");
     let silent = Server::start(|mut stream| async move { closed(&mut stream).await }).await;

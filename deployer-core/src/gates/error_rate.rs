@@ -298,6 +298,10 @@ mod tests {
 
     /// Looks every 5 s at two sets with these bad requests of 100 a look.
     async fn compare(candidate: u64, stable: Option<u64>, looks: u64) -> Verdict {
+        compare_of(100, candidate, stable, looks).await
+    }
+
+    async fn compare_of(total: u64, candidate: u64, stable: Option<u64>, looks: u64) -> Verdict {
         let settings = ErrorRateSettings {
             max_bad_percent: 90.0,
             compare: Some(Comparison::default()),
@@ -308,8 +312,8 @@ mod tests {
         let mut asked = window(0);
         let mut last = hold("");
         for look in 1..=looks {
-            *source.candidate.lock().unwrap() = Some((look * candidate, look * 100));
-            *source.stable.lock().unwrap() = stable.map(|bad| (look * bad, look * 100));
+            *source.candidate.lock().unwrap() = Some((look * candidate, look * total));
+            *source.stable.lock().unwrap() = stable.map(|bad| (look * bad, look * total));
             asked.now = Timestamp::from_millis(START + look * 5000);
             let answer = ask(&gate, &asked).await;
             asked.memory = answer.memory;
@@ -328,6 +332,12 @@ mod tests {
         assert_eq!(kind(&compare(5, Some(20), 12).await), "pass", "better than the stable set");
         assert_eq!(kind(&compare(5, None, 12).await), "unknown", "the stable set could not be looked at");
         assert_eq!(kind(&compare(100, None, 12).await), "fail", "the limit holds without a comparison");
+    }
+
+    #[tokio::test]
+    async fn a_difference_that_nobody_feels_is_no_reason_to_go_back() {
+        assert_eq!(kind(&compare_of(100_000, 50, Some(1), 12).await), "pass", "0.05% and 0.001%");
+        assert_eq!(kind(&compare_of(100_000, 150, Some(1), 12).await), "fail", "0.15% and 0.001%");
     }
 
     #[tokio::test]

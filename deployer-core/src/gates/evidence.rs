@@ -80,10 +80,8 @@ impl Comparing {
 
     /// What was remembered, if it is still of use.
     pub(super) fn remembered(memory: &serde_json::Value) -> Self {
-        Self::deserialize(memory)
-            .ok()
-            .filter(|comparing| comparing.stakes.iter().all(|stake| stake.is_finite()))
-            .unwrap_or_default()
+        // JSON has no numbers that are not finite: they are written as null and refused here.
+        Self::deserialize(memory).unwrap_or_default()
     }
 }
 
