@@ -1,1 +1,3 @@
-//! To be written.
+//! The embedded default of `deployer`: processes on this host behind an embedded reverse proxy.
+
+pub mod proxy;
