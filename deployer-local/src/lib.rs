@@ -6,7 +6,6 @@
 //! program, started once more: [`init`] as the first line of `main` makes that possible.
 //!
 //! ```standalone_crate
-//! # mod proxy_is_tested_elsewhere {}
 //! use deployer_core::{
 //!     model::{DeploymentId, Epoch, PinnedRelease, ReleaseId, SetId, SetSpec, WorkloadId},
 //!     ports::{CallContext, Target as _},

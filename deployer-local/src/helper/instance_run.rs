@@ -119,7 +119,10 @@ impl Watched {
     /// Returns when the process ended.
     pub(crate) async fn ended(self) -> (Key, ProcessIdentity) {
         let Self { key, identity, handle } = self;
-        #[expect(deprecated, reason = "its successor is unsafe; an owned descriptor meets what that asks for")]
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe; an owned descriptor meets what that asks for"
+        )]
         let handle = AsyncFd::with_interest(handle, Interest::READABLE);
         match handle {
             Ok(handle) => {

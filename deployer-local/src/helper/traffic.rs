@@ -78,12 +78,8 @@ impl Supervisor {
         fence::admit(id, &mut next, order.epoch)?;
         self.bind(id, &BindListener { listen: order.listen, settings: order.settings })?;
         let proxy = self.proxy(id)?;
-        let (before, generation) = proxy.current();
-        if before != order.split || generation == 0 {
-            proxy
-                .set(&order.split)
-                .map_err(|error| Refusal::new(ErrorKind::InvalidInput, error.to_string()))?;
-        }
+        let (before, _) = proxy.current();
+        proxy.set(&order.split).map_err(|error| Refusal::new(ErrorKind::InvalidInput, error.to_string()))?;
         // The split is in force before it is saved: a kill in between brings back the old one, and the order was
         // never answered. An invalid one is never saved this way.
         next.traffic = self.state.workloads.get(id).and_then(|workload| workload.traffic.clone());
