@@ -99,15 +99,18 @@ impl<A: HealthCheck> HealthCheck for Not<A> {
     }
 }
 
-/// Shared checks can be combined like owned ones.
+/// A check that is used elsewhere too, to be combined like an owned one.
+#[derive(Debug, Clone)]
+pub struct Shared(pub Arc<dyn HealthCheck>);
+
 #[async_trait]
-impl HealthCheck for Arc<dyn HealthCheck> {
+impl HealthCheck for Shared {
     fn describe(&self) -> String {
-        self.as_ref().describe()
+        self.0.describe()
     }
 
     async fn probe(&self, context: &CallContext, instance: &Instance) -> Probe {
-        self.as_ref().probe(context, instance).await
+        self.0.probe(context, instance).await
     }
 }
 
@@ -187,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn shared_checks_combine() {
-        let shared: Arc<dyn HealthCheck> = Arc::new(always('-', "a"));
+        let shared = Shared(Arc::new(always('-', "a")));
         let check = shared.clone().or(shared.not());
         assert_eq!(check.describe(), "(a or not a)");
         assert_eq!(ask(&check).await.0, '+');

@@ -22,7 +22,7 @@ mod tcp;
 #[cfg(test)]
 pub(crate) mod tests_support;
 
-pub use combine::{And, HealthCheckExt, Not, Or};
+pub use combine::{And, HealthCheckExt, Not, Or, Shared};
 pub use exec::{ExecCheck, ExecCheckBuilder, ExecSettings};
 pub use expect::StatusRange;
 pub use function::{FnCheck, check_fn};
