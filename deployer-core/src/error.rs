@@ -132,6 +132,10 @@ fn list(problems: &[Problem]) -> String {
 #[error("{}", list(.0))]
 pub struct Problems(pub Vec<Problem>);
 
+fn clues(evidence: &[String]) -> String {
+    evidence.iter().map(|line| format!("; {line}")).collect()
+}
+
 /// Who holds the lock of a workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockHolder {
@@ -161,10 +165,13 @@ pub enum DeployError {
         holder: LockHolder,
     },
     /// The old release is live, alone and whole.
-    #[error("rolled back: {cause}")]
+    #[error("rolled back: {cause}{}", clues(.evidence))]
     RolledBack {
         /// Why.
         cause: Cause,
+        /// What failed instances left behind, one line each: how it ended and the last line of its log. The
+        /// [report](crate::engine::Deployment::report) has more of it.
+        evidence: Vec<String>,
     },
     /// A stage other than a rollout failed, and what ran before was undone.
     #[error("stage {stage} failed and was undone: {message}")]

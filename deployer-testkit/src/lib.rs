@@ -1,3 +1,6 @@
-//! Fake world, load generator and model checker for testing what is built on `deployer`.
+//! What is needed to test what is built on `deployer`: a fake world, a load generator, a demo application, and an
+//! exhaustive check of strategies.
 
+pub mod app;
+pub mod load;
 pub mod model;

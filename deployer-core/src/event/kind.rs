@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{DeploymentId, Epoch, StageId, Timestamp, WorkloadId},
+    model::{DeploymentId, Epoch, Evidence, InstanceId, StageId, Timestamp, WorkloadId},
     strategy::{Command, Outcome, Plan, RolloutState, WaitReason},
 };
 
@@ -111,6 +111,16 @@ pub enum EventKind {
         /// What went wrong.
         error: String,
     },
+    /// Progress, not stored: what an instance that failed left behind, taken before it was removed. It is text of the
+    /// instance itself and may hold anything, which is why no journal keeps it.
+    EvidenceFound {
+        /// Which instance.
+        instance: InstanceId,
+        /// What was wrong with it.
+        why: String,
+        /// What is known of it, the log cut to its last lines.
+        evidence: Evidence,
+    },
     /// Progress, not stored: anything else worth showing.
     Note {
         /// What.
@@ -130,7 +140,10 @@ pub struct CommandResult {
 impl EventKind {
     /// Whether it is a journal record.
     pub fn is_durable(&self) -> bool {
-        !matches!(self, Self::Waiting { .. } | Self::Retrying { .. } | Self::Note { .. })
+        !matches!(
+            self,
+            Self::Waiting { .. } | Self::Retrying { .. } | Self::EvidenceFound { .. } | Self::Note { .. }
+        )
     }
 }
 

@@ -43,7 +43,7 @@ pub enum AttachPoint {
     EachStep,
     /// When the new set carries all requests.
     FullTraffic,
-    /// Again and again during the bake time.
+    /// During the bake time, until it passes; the bake time lasts at least as long.
     Bake,
 }
 

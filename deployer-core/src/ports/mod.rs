@@ -26,5 +26,12 @@ pub use router::TrafficRouter;
 pub use secret::{Secret, SecretSource};
 pub use target::{Changes, Target};
 
+#[cfg(feature = "mock")]
+pub use self::{
+    backup::MockBackupProvider, clock::MockClock, gate::MockGate, health::MockHealthCheck,
+    journal::MockJournal, lock::MockLock, metrics::MockMetricSource, notifier::MockNotifier,
+    router::MockTrafficRouter, secret::MockSecretSource, target::MockTarget,
+};
+
 /// What a call to a backend returns.
 pub type Result<T> = std::result::Result<T, crate::error::BackendError>;

@@ -174,10 +174,11 @@ impl<'a> Sides<'a> {
         if split == traffic.split {
             return None;
         }
-        Some(Decision::Act {
-            commands: vec![Command::Shift(split)],
-            why: "verified instances take over".into(),
-        })
+        let why = match &s.plan.target.exclusive {
+            Some(why) if entering.members.is_empty() => format!("old instances go first: {why}").into(),
+            _ => "verified instances take over".into(),
+        };
+        Some(Decision::Act { commands: vec![Command::Shift(split)], why })
     }
 
     /// Whether the last instance in rotation has to go, as the budget allows, before anything else can move.

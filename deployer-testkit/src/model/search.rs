@@ -277,6 +277,7 @@ fn judge(
     if lab.decide(state, seen) != *decision {
         return Err(Broken::new("pure", "the same question has two answers"));
     }
+    oracle::resume(world, state, decision)?;
     match decision {
         Decision::Act { commands, .. } => {
             oracle::act(lab, world, state, commands)?;

@@ -114,6 +114,8 @@ pub(super) struct World {
     pub(super) router_unknown: bool,
     /// The target cannot be looked at.
     pub(super) target_unknown: bool,
+    /// Nothing has happened since the process was started again.
+    pub(super) resumed: bool,
     /// This process prepared the release.
     pub(super) prepared: bool,
     /// 0, or which kind of command was refused since the last advance.
@@ -147,6 +149,7 @@ impl World {
             full: NEVER,
             router_unknown: false,
             target_unknown: false,
+            resumed: false,
             prepared: false,
             refused: 0,
             accepted: None,
@@ -232,7 +235,7 @@ impl World {
         for word in self.settle.words().into_iter().chain(self.drain.words()) {
             mix.eat(word);
         }
-        let bits = [self.pending, self.router_unknown, self.target_unknown, self.prepared];
+        let bits = [self.pending, self.router_unknown, self.target_unknown, self.prepared, self.resumed];
         let bits = bits.iter().fold(0_u64, |word, bit| word << 1 | u64::from(*bit));
         mix.eat(bits | u64::from(self.shifted) << 8 | u64::from(self.full) << 16 | u64::from(self.refused) << 24);
         mix.eat(self.accepted.map_or(0, |(set, n)| 1 | u64::from(set) << 8 | u64::from(n) << 16));

@@ -149,7 +149,9 @@ fn keep_some(
     if lab.scenario.promise != Promise::Capacity || Some(set) != lab.scenario.stable || !state.is_forward() {
         return Ok(());
     }
-    let floor = lab.scenario.strategy.budget(state.replicas, &lab.scenario.plan.target).min_available;
+    // Who left before a request for more replicas has left already.
+    let replicas = state.replicas.min(lab.scenario.plan.replicas);
+    let floor = lab.scenario.strategy.budget(replicas, &lab.scenario.plan.target).min_available;
     let replaced = capacity::available_of(lab, world, lab.scenario.candidate);
     if spec.replicas + replaced < floor && spec.replicas < world.alive(set) {
         let kept = spec.replicas;

@@ -5,11 +5,13 @@ mod acts;
 mod capacity;
 mod end;
 mod memory;
+mod resume;
 mod traffic;
 
 pub(super) use acts::act;
 pub(super) use end::finish;
 pub(super) use memory::advance;
+pub(super) use resume::resume;
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]

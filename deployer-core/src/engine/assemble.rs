@@ -1,0 +1,244 @@
+//! From what target, router and probes said to one observation. Pure.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    model::{
+        InFlight, Instance, InstanceId, InstancePhase, Place, PlaceStatus, SetId, Split, Timestamp,
+        TrafficView, WorkloadView,
+    },
+    strategy::{InstanceSeen, Observation, PlaceSeen, ProbeHistory, Seen, SetSeen, TrafficSeen},
+};
+
+/// What the backends said when they were last asked.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Look {
+    pub(super) target: Seen<WorkloadView>,
+    pub(super) traffic: Option<Seen<TrafficView>>,
+    pub(super) in_flight: BTreeMap<InstanceId, InFlight>,
+}
+
+/// What is remembered of one instance from look to look.
+#[derive(Debug, Clone)]
+pub(super) struct Remembered {
+    pub(super) set: SetId,
+    pub(super) instance: Instance,
+    /// Its place could not be looked at this time.
+    pub(super) unknown: bool,
+    /// It served before this process looked for the first time.
+    pub(super) trusted: bool,
+    ready_since: Option<Timestamp>,
+    was_ready: bool,
+}
+
+impl Remembered {
+    /// What makes this run of it another than the one before.
+    pub(super) fn run(&self) -> (Timestamp, u32) {
+        (self.instance.started_at, self.instance.restarts)
+    }
+
+    fn new(set: SetId, instance: Instance) -> Self {
+        Self { set, instance, unknown: false, trusted: false, ready_since: None, was_ready: false }
+    }
+
+    fn follow(&mut self, instance: &Instance, unknown: bool, now: Timestamp) {
+        let run = self.run();
+        self.instance = instance.clone();
+        self.unknown = unknown;
+        if self.run() != run {
+            *self = Self::new(self.set.clone(), instance.clone());
+        }
+        if is_ready(&self.instance) {
+            self.ready_since.get_or_insert(now);
+            self.was_ready = true;
+        } else {
+            self.ready_since = None;
+        }
+    }
+}
+
+/// The platform has nothing against it. A platform without a notion of readiness has nothing once it runs.
+fn is_ready(instance: &Instance) -> bool {
+    matches!(instance.phase, InstancePhase::Running { ready } if ready != Some(false))
+}
+
+/// What is remembered of a workload from look to look.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    pub(super) instances: BTreeMap<InstanceId, Remembered>,
+    sets: Vec<SetId>,
+    settled: bool,
+}
+
+impl Memory {
+    /// Takes in one look. What was last seen at a place that is unknown now is kept.
+    pub(super) fn take_in(&mut self, view: &WorkloadView, now: Timestamp) {
+        let unknown: Vec<&Place> = unknown_places(view).map(|(place, _)| place).collect();
+        let mut instances = std::mem::take(&mut self.instances);
+        for set in &view.sets {
+            for instance in &set.instances {
+                let mut remembered = instances
+                    .remove(&instance.id)
+                    .unwrap_or_else(|| Remembered::new(set.set.clone(), instance.clone()));
+                remembered.follow(instance, unknown.contains(&&instance.place), now);
+                self.instances.insert(instance.id.clone(), remembered);
+            }
+        }
+        instances.retain(|_, remembered| unknown.contains(&&remembered.instance.place));
+        instances.values_mut().for_each(|remembered| remembered.unknown = true);
+        self.instances.extend(instances);
+        self.sets = view.sets.iter().map(|set| set.set.clone()).collect();
+    }
+
+    /// After the first look at everything: the instances that serve are trusted, which is to say that their first
+    /// success makes them ready. Those that come later have to earn it.
+    pub(super) fn trust_those_that_serve(&mut self, look: &Look, stable: Option<&SetId>, whole_sets: bool) {
+        if self.settled || !matches!(look.target, Seen::Known(_)) {
+            return;
+        }
+        let split = match &look.traffic {
+            Some(Seen::Known(view)) => Some(&view.split),
+            Some(Seen::Unknown { .. }) => return,
+            None => None,
+        };
+        for remembered in self.instances.values_mut() {
+            remembered.trusted = match split {
+                Some(split) => in_rotation(split, remembered, whole_sets),
+                None => stable == Some(&remembered.set),
+            };
+        }
+        self.settled = true;
+    }
+
+    fn sets(&self) -> Vec<SetId> {
+        let mut sets = self.sets.clone();
+        sets.extend(self.instances.values().map(|remembered| remembered.set.clone()));
+        sets.sort();
+        sets.dedup();
+        sets
+    }
+}
+
+fn unknown_places(view: &WorkloadView) -> impl Iterator<Item = (&Place, &String)> {
+    view.places.iter().filter_map(|place| match &place.status {
+        PlaceStatus::Known => None,
+        PlaceStatus::Unknown { why } => Some((&place.place, why)),
+    })
+}
+
+/// Whether the split has it as a member under its present address. A router that takes whole sets names no members.
+pub(super) fn in_rotation(split: &Split, remembered: &Remembered, whole_sets: bool) -> bool {
+    let Some(share) = split.share(&remembered.set) else { return false };
+    if whole_sets {
+        return matches!(remembered.instance.phase, InstancePhase::Running { ready } if ready != Some(false));
+    }
+    share.members.iter().any(|member| {
+        member.instance == remembered.instance.id
+            && (member.address.is_none() || member.address == remembered.instance.address)
+    })
+}
+
+/// How probes are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// There is a health check; without one the platform's readiness counts.
+    pub(super) probed: bool,
+    /// The router takes whole sets.
+    pub(super) whole_sets: bool,
+}
+
+/// One observation, but for what does not come from target, router and probes.
+pub(super) fn assemble(
+    look: &Look,
+    memory: &Memory,
+    probes: &BTreeMap<InstanceId, ProbeHistory>,
+    reading: Reading,
+    now: Timestamp,
+) -> Observation {
+    let split = match &look.traffic {
+        Some(Seen::Known(view)) => Some(&view.split),
+        _ => None,
+    };
+    let (sets, unknown_places) = match &look.target {
+        Seen::Unknown { why } => (Seen::Unknown { why: why.clone() }, Vec::new()),
+        Seen::Known(view) => {
+            let sets = memory.sets().into_iter().map(|set| {
+                let of_set = memory.instances.values().filter(|remembered| remembered.set == set);
+                let seen = |remembered: &Remembered| {
+                    let in_rotation =
+                        split.is_some_and(|split| in_rotation(split, remembered, reading.whole_sets));
+                    let history = probes.get(&remembered.instance.id);
+                    let in_flight = look.in_flight.get(&remembered.instance.id).copied();
+                    instance_seen(remembered, history, reading.probed, in_rotation, in_flight)
+                };
+                SetSeen { instances: of_set.map(seen).collect(), set: set.clone() }
+            });
+            let mut places: Vec<PlaceSeen> = unknown_places(view)
+                .map(|(place, why)| PlaceSeen { place: place.clone(), why: why.clone() })
+                .collect();
+            places.sort_by(|a, b| a.place.cmp(&b.place));
+            (Seen::Known(sets.collect()), places)
+        }
+    };
+    Observation {
+        now,
+        sets,
+        unknown_places,
+        traffic: look.traffic.as_ref().map(|traffic| traffic_seen(traffic, memory)),
+        prepared: Vec::new(),
+        accepted: None,
+        gates: Vec::new(),
+        requests: Vec::new(),
+        refused: None,
+    }
+}
+
+fn instance_seen(
+    remembered: &Remembered,
+    history: Option<&ProbeHistory>,
+    probed: bool,
+    in_rotation: bool,
+    in_flight: Option<InFlight>,
+) -> InstanceSeen {
+    let instance = &remembered.instance;
+    let platform = remembered.ready_since.filter(|_| !remembered.unknown);
+    let probes = history.and_then(ProbeHistory::ready_since);
+    let ready_since = if probed { platform.zip(probes).map(|(a, b)| a.max(b)) } else { platform };
+    // Who served before this process looked was verified by another one, at some time after it was started.
+    let ready_since =
+        ready_since.map(|since| if remembered.trusted { since.min(instance.started_at) } else { since });
+    let not_ready_any_more =
+        remembered.was_ready && matches!(instance.phase, InstancePhase::Running { ready: Some(false) });
+    InstanceSeen {
+        id: instance.id.clone(),
+        address: instance.address,
+        phase: instance.phase.clone(),
+        started_at: instance.started_at,
+        restarts: instance.restarts,
+        ready_since,
+        has_fallen: not_ready_any_more || history.is_some_and(ProbeHistory::has_fallen),
+        trouble: history.map_or_else(|| Arc::from(""), |history| Arc::from(history.last_failure())),
+        digest: Arc::clone(&instance.digest),
+        in_rotation,
+        in_flight: in_flight.unwrap_or(InFlight::Unknown),
+        unknown: remembered.unknown,
+    }
+}
+
+fn traffic_seen(traffic: &Seen<TrafficView>, memory: &Memory) -> Seen<TrafficSeen> {
+    let view = match traffic {
+        Seen::Unknown { why } => return Seen::Unknown { why: why.clone() },
+        Seen::Known(view) => view,
+    };
+    let members = view.split.shares().iter().flat_map(|share| &share.members);
+    let stale = members.filter(|member| {
+        let instance = memory.instances.get(&member.instance).map(|remembered| &remembered.instance);
+        instance.is_none_or(|instance| member.address.is_some() && member.address != instance.address)
+    });
+    Seen::Known(TrafficSeen {
+        fingerprint: Observation::fingerprint_of(&view.split),
+        stale_members: u32::try_from(stale.count()).unwrap_or(u32::MAX),
+        split: view.split.clone(),
+        proof: view.proof,
+    })
+}

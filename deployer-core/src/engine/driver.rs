@@ -1,0 +1,405 @@
+//! The loop: look, ask the strategy, remember or do what it says.
+
+use std::time::Duration;
+
+use super::{
+    Recorder, Stop,
+    apply::{Ended, Hands},
+    assemble::{Look, Memory, Reading, assemble},
+    control::Control,
+    evidence::Collector,
+    gates::{GateDesk, verified},
+    observe::look,
+    pace::Pace,
+    parts::{KnownReleases, Parts},
+    probes::Probes,
+    recover::Rollout,
+    wake::{Hints, Wake},
+};
+use crate::{
+    error::{BackendError, ErrorKind, Retry},
+    event::{CommandResult, EventKind},
+    model::{Artifact, ReleaseId, SetSpec, Timestamp},
+    ports::CallContext,
+    strategy::{
+        Command, CommandFailure, CommandKind, Decision, Observation, Outcome, Plan, RolloutState, Seen,
+        WaitReason, invariant, step,
+    },
+};
+
+/// What a driver works with.
+#[derive(Debug)]
+pub(crate) struct Driver<'a> {
+    parts: &'a Parts,
+    control: &'a Control,
+    recorder: &'a mut Recorder,
+    known: &'a KnownReleases,
+    context: CallContext,
+    lock_epoch: crate::model::Epoch,
+    plan: Plan,
+    state: RolloutState,
+    memory: Memory,
+    look: Look,
+    looked_at: Timestamp,
+    renewed_at: Timestamp,
+    probes: Probes,
+    hints: Hints,
+    pace: Pace,
+    gates: GateDesk,
+    prepared: Vec<(ReleaseId, Artifact)>,
+    accepted: Option<SetSpec>,
+    refused: Option<CommandFailure>,
+    results: Vec<CommandResult>,
+    unclear: bool,
+    collector: Collector,
+    /// The world must be looked at before the next decision.
+    stale: bool,
+    shown: Option<WaitReason>,
+    asked: Vec<Command>,
+}
+
+/// What does not belong to the rollout itself.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) parts: &'a Parts,
+    pub(crate) control: &'a Control,
+    pub(crate) recorder: &'a mut Recorder,
+    pub(crate) known: &'a KnownReleases,
+    pub(crate) context: CallContext,
+    /// The epoch that the lock gave, to renew it with.
+    pub(crate) lock_epoch: crate::model::Epoch,
+}
+
+impl<'a> Driver<'a> {
+    /// Goes on with a rollout where it stands.
+    pub(crate) fn new(around: Surroundings<'a>, rollout: Rollout) -> Self {
+        let Surroundings { parts, control, recorder, known, context, lock_epoch } = around;
+        let now = parts.clock.now();
+        let unknown = "it was not looked at yet".to_owned();
+        Self {
+            parts,
+            control,
+            recorder,
+            known,
+            lock_epoch,
+            plan: rollout.plan,
+            state: rollout.state,
+            memory: Memory::default(),
+            look: Look { target: Seen::Unknown { why: unknown }, traffic: None, in_flight: [].into() },
+            looked_at: now,
+            renewed_at: now,
+            probes: Probes::new(parts.check.clone(), &parts.probing, &parts.clock, &context),
+            context,
+            hints: Hints::default(),
+            pace: Pace::default(),
+            gates: GateDesk::default(),
+            prepared: Vec::new(),
+            accepted: None,
+            refused: None,
+            results: Vec::new(),
+            unclear: false,
+            collector: Collector::default(),
+            stale: true,
+            shown: None,
+            asked: Vec::new(),
+        }
+    }
+
+    /// Runs the loop to the end of the rollout. Dropping it is a crash: everything that counts is in the journal.
+    pub(crate) async fn run(mut self) -> Result<Outcome, Stop> {
+        self.control.begin(&self.context.deployment, self.state.last_request);
+        let outcome = loop {
+            if let Some(why) = self.control.take_interrupt() {
+                return Err(Stop::Asked(why));
+            }
+            self.refresh().await;
+            let seen = self.observation();
+            match step(&*self.parts.strategy, &self.plan, &self.state, &seen) {
+                Decision::Advance { state, why } => {
+                    if let Some(outcome) = self.forbidden_advance(&state, &seen) {
+                        break outcome;
+                    }
+                    self.collect_evidence(&state, &seen).await;
+                    self.advance(*state, why.into_owned()).await?;
+                }
+                Decision::Act { commands, why } => {
+                    let checked =
+                        invariant::check(&*self.parts.strategy, &self.plan, &self.state, &seen, &commands);
+                    if let Err(violation) = checked {
+                        break stuck(violation.to_string(), &seen);
+                    }
+                    if self.held_back(&commands).await {
+                        continue;
+                    }
+                    self.act(commands, why.into_owned(), &seen).await?;
+                }
+                Decision::Wait { why, until } => self.wait(why, until, &seen).await?,
+                Decision::Pause { why } => {
+                    let why = WaitReason::Other { why: why.to_string() };
+                    self.wait(why, seen.now.after(self.parts.engine.idle_look), &seen).await?;
+                }
+                Decision::Finish(outcome) => break outcome,
+            }
+        };
+        self.finish(&outcome).await;
+        Ok(outcome)
+    }
+
+    /// Looks, unless the last look is recent and nothing happened since.
+    async fn refresh(&mut self) {
+        let old = self.parts.clock.now().since(self.looked_at) > self.parts.engine.active_look;
+        if !self.stale && !old {
+            return;
+        }
+        self.hints.open(self.parts, &self.context).await;
+        let stable = self.state.stable.as_ref();
+        let (look, at) = look(self.parts, &self.context, &mut self.memory, stable).await;
+        self.look = look;
+        self.looked_at = at;
+        self.stale = false;
+        self.probes.follow(&self.memory);
+    }
+
+    fn observation(&self) -> Observation {
+        let whole_sets = self.plan.router.as_ref().is_some_and(|router| !router.members);
+        let reading = Reading { probed: self.parts.check.is_some(), whole_sets };
+        let now = self.parts.clock.now();
+        let mut seen = assemble(&self.look, &self.memory, &self.probes.histories(), reading, now);
+        seen.prepared.clone_from(&self.prepared);
+        seen.accepted.clone_from(&self.accepted);
+        seen.gates = self.gates.seen();
+        seen.requests = self.control.since(self.state.last_request);
+        seen.refused.clone_from(&self.refused);
+        seen
+    }
+
+    fn forbidden_advance(&mut self, next: &RolloutState, seen: &Observation) -> Option<Outcome> {
+        if !self.state.is_forward() && next.is_forward() {
+            let why = "invariant one_way would be broken: the rollout would turn forward again";
+            return Some(stuck(why.to_owned(), seen));
+        }
+        if self.pace.too_many_advances() {
+            return Some(stuck("the strategy remembers more and more and does nothing".to_owned(), seen));
+        }
+        None
+    }
+
+    async fn advance(&mut self, state: RolloutState, why: String) -> Result<(), Stop> {
+        self.recorder.record(EventKind::Advanced { state: Box::new(state.clone()), why }).await?;
+        self.state = state;
+        self.refused = None;
+        self.shown = None;
+        Ok(())
+    }
+
+    /// The same action is not repeated at once for ever. While it is held back only people are listened to; then the
+    /// world is looked at anew.
+    async fn held_back(&mut self, commands: &[Command]) -> bool {
+        let gates_only = commands.iter().all(|command| matches!(command, Command::Evaluate(_)));
+        if gates_only {
+            return false;
+        }
+        let pause = self.pace.before_act(commands, self.unclear, &self.parts.engine);
+        self.unclear = false;
+        if pause.is_zero() {
+            return false;
+        }
+        self.recorder.note(format!("the same action was decided again; it is held back for {pause:?}"));
+        tokio::select! {
+            () = self.control.changed() => (),
+            () = self.parts.clock.sleep(pause) => (),
+        }
+        self.stale = true;
+        true
+    }
+
+    async fn act(&mut self, commands: Vec<Command>, why: String, seen: &Observation) -> Result<(), Stop> {
+        self.renew().await?;
+        self.collect_evidence(&self.state.clone(), seen).await;
+        self.write_intent(&commands, why).await?;
+        let windows = self.windows(&commands, seen);
+        let hands = Hands {
+            parts: self.parts,
+            context: &self.context,
+            recorder: self.recorder,
+            plan: &self.plan,
+            state: &self.state,
+            known: self.known,
+            memory: &self.memory,
+            windows,
+        };
+        let ended = hands.carry_out(&commands).await;
+        let windows = hands.windows;
+        let now = self.parts.clock.now();
+        let mut conflict = false;
+        for ((command, ended), number) in commands.iter().zip(ended).zip(0..) {
+            let failed = match ended {
+                Ended::Failed(error) => Some(error),
+                Ended::Accepted => {
+                    if let Command::Apply(spec) = command {
+                        self.accepted = Some(spec.clone());
+                    }
+                    None
+                }
+                Ended::Prepared(release, artifact) => {
+                    self.prepared.retain(|(known, _)| *known != release);
+                    self.prepared.push((release, artifact));
+                    None
+                }
+                Ended::Answered(gate, answer) => {
+                    if let Some(window) = windows.get(&gate) {
+                        self.gates.take_in(gate, window, answer, now);
+                    }
+                    None
+                }
+            };
+            conflict |= failed.as_ref().is_some_and(|error| error.kind == ErrorKind::Conflict);
+            self.note_result(command, number, failed);
+        }
+        if conflict {
+            self.renew().await?;
+        }
+        self.stale |=
+            commands.iter().any(|command| !matches!(command, Command::Evaluate(_) | Command::Prepare(_)));
+        self.pace.quicken();
+        Ok(())
+    }
+
+    /// A gate that is asked again and again is written down once: asking has no effect.
+    async fn write_intent(&mut self, commands: &[Command], why: String) -> Result<(), Stop> {
+        let gates_only = commands.iter().all(|command| matches!(command, Command::Evaluate(_)));
+        if gates_only && self.asked == commands {
+            return Ok(());
+        }
+        self.asked = commands.to_vec();
+        let results = std::mem::take(&mut self.results);
+        let intent = EventKind::Intent { commands: commands.to_vec(), why, results };
+        Ok(self.recorder.record(intent).await?)
+    }
+
+    fn windows(
+        &self,
+        commands: &[Command],
+        seen: &Observation,
+    ) -> std::collections::BTreeMap<crate::model::GateId, crate::ports::GateWindow> {
+        let min_ready = self.plan.settings.min_ready;
+        let instances = verified(seen, &self.memory, &self.state.candidate, min_ready);
+        let gates = commands.iter().filter_map(|command| match command {
+            Command::Evaluate(gate) => Some(gate),
+            _ => None,
+        });
+        gates
+            .filter_map(|gate| {
+                let window = self.gates.window(gate, &self.plan, &self.state, instances.clone(), seen.now)?;
+                Some((gate.clone(), window))
+            })
+            .collect()
+    }
+
+    /// Only what is certain is written down: taken, or refused for good.
+    fn note_result(&mut self, command: &Command, number: u32, failed: Option<BackendError>) {
+        let Some(error) = failed else {
+            self.results.push(CommandResult { command: number, error: None });
+            return;
+        };
+        let reason = error.report();
+        if error.retry != Retry::Never {
+            self.unclear = true;
+            self.recorder.note(format!("nothing is known of an action, so the world is looked at: {reason}"));
+            return;
+        }
+        self.results.push(CommandResult { command: number, error: Some(reason.clone()) });
+        let kind = match command {
+            Command::Prepare(_) => CommandKind::Prepare,
+            Command::Apply(_) => CommandKind::Apply,
+            Command::Shift(_) => CommandKind::Shift,
+            Command::Remove(_) => CommandKind::Remove,
+            Command::Evaluate(_) => return,
+        };
+        self.refused = Some(CommandFailure { kind, reason });
+    }
+
+    async fn wait(&mut self, why: WaitReason, until: Timestamp, seen: &Observation) -> Result<(), Stop> {
+        let now = seen.now;
+        let look_again = now.after(self.pace.next_look(&why, &self.parts.engine));
+        let mut deadline = if until > now { until.min(look_again) } else { look_again };
+        if let Some(gate) = self.gates.next_at(now) {
+            deadline = deadline.min(gate);
+        }
+        if self.shown.as_ref() != Some(&why) {
+            self.recorder.progress(EventKind::Waiting { why: why.clone(), until });
+            self.shown = Some(why);
+        }
+        let wake = self.sleep(deadline).await?;
+        match wake {
+            Wake::Time => self.stale = true,
+            Wake::Control => {}
+            Wake::Health => self.pace.quicken(),
+            Wake::Hint => self.follow_hint().await,
+        }
+        Ok(())
+    }
+
+    async fn sleep(&mut self, deadline: Timestamp) -> Result<Wake, Stop> {
+        let clock = &self.parts.clock;
+        loop {
+            let renew_at = self.renewed_at.after(self.parts.engine.renew_lock);
+            let pause = deadline.min(renew_at).since(clock.now());
+            let wake = tokio::select! {
+                biased;
+                () = self.control.changed() => Wake::Control,
+                () = self.probes.changed() => Wake::Health,
+                () = self.hints.next() => Wake::Hint,
+                () = clock.sleep(pause) => Wake::Time,
+            };
+            if wake != Wake::Time || clock.now() >= deadline {
+                return Ok(wake);
+            }
+            self.renew().await?;
+        }
+    }
+
+    async fn follow_hint(&mut self) {
+        let gap = self.pace.hint_gap(&self.parts.engine);
+        let passed = self.parts.clock.now().since(self.looked_at);
+        self.parts.clock.sleep(gap.saturating_sub(passed)).await;
+        let before = self.look.clone();
+        self.stale = true;
+        self.refresh().await;
+        let changed = before != self.look;
+        self.pace.after_hint(changed);
+        if changed {
+            self.pace.quicken();
+        }
+    }
+
+    /// Makes sure that nobody took over.
+    async fn renew(&mut self) -> Result<(), Stop> {
+        self.renewed_at = self.parts.clock.now();
+        let workloads = std::slice::from_ref(&self.parts.workload);
+        Ok(self.parts.lock.renew(workloads, self.lock_epoch).await?)
+    }
+
+    async fn collect_evidence(&mut self, state: &RolloutState, seen: &Observation) {
+        self.collector.collect(self.parts, &self.context, self.recorder, state, seen).await;
+    }
+
+    async fn finish(&mut self, outcome: &Outcome) {
+        if !matches!(outcome, Outcome::Superseded { .. }) {
+            self.stale |= self.parts.clock.now().since(self.looked_at) > Duration::ZERO;
+            self.refresh().await;
+        }
+        let seen = self.observation();
+        self.recorder.tale().live(&seen);
+    }
+}
+
+fn stuck(why: String, seen: &Observation) -> Outcome {
+    let left = match &seen.sets {
+        Seen::Unknown { why } => vec![format!("unknown: {why}")],
+        Seen::Known(sets) => {
+            sets.iter().map(|set| format!("set {}: {} instances", set.set, set.instances.len())).collect()
+        }
+    };
+    Outcome::Stuck { why, left }
+}

@@ -1,0 +1,85 @@
+//! What the journals of a workload say of its past.
+
+use super::{
+    parts::{KnownReleases, Parts},
+    recover::{Recovery, plan},
+};
+use crate::{
+    event::Event,
+    model::{PinnedRelease, Release, SetId},
+    ports::JournalError,
+};
+
+/// How many succeeded releases are the history.
+pub(super) const SUCCEEDED: usize = 10;
+/// How many deployments are looked at even if enough have succeeded: their sets may be left over.
+const LOOKED_AT: usize = 30;
+
+/// What the journals of a workload say of its past.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// The newest deployment that could be read, if it has not ended: the only one that may go on.
+    pub(super) open: Option<(Recovery, Vec<Event>)>,
+    /// Older ones that have not ended, newest first.
+    pub(super) abandoned: Vec<(Recovery, Vec<Event>)>,
+    /// The last succeeded releases, newest first, each once.
+    pub(super) succeeded: Vec<PinnedRelease>,
+    /// All releases that were resolved, the newest under each name.
+    pub(super) known: KnownReleases,
+    /// What could not be read.
+    pub(super) notes: Vec<String>,
+}
+
+impl History {
+    /// Reads the journals, newest first. Those that cannot be read are noted and never block.
+    pub(super) async fn read(parts: &Parts) -> Result<Self, JournalError> {
+        let mut history = Self::default();
+        let mut newest = true;
+        let deployments = parts.journal.list(&parts.workload).await?;
+        for (looked_at, deployment) in deployments.iter().rev().enumerate() {
+            if looked_at >= LOOKED_AT && history.succeeded.len() >= SUCCEEDED {
+                break;
+            }
+            let events = match parts.journal.load(deployment).await {
+                Ok(events) => events,
+                Err(error) => {
+                    history.notes.push(format!("the journal of {deployment} is passed over: {error}"));
+                    continue;
+                }
+            };
+            match plan(&events) {
+                Ok(recovery) => history.take_in(recovery, events, std::mem::take(&mut newest)),
+                Err(why) => {
+                    history.notes.push(format!("the journal of {deployment} is passed over: {why}"));
+                }
+            }
+        }
+        Ok(history)
+    }
+
+    fn take_in(&mut self, recovery: Recovery, events: Vec<Event>, newest: bool) {
+        if let Some(pinned) = &recovery.pinned {
+            self.known.entry(SetId::from(&pinned.release.id)).or_insert_with(|| pinned.clone());
+            let is_new = self.succeeded.iter().all(|known| known.release.id != pinned.release.id);
+            if recovery.succeeded() && is_new && self.succeeded.len() < SUCCEEDED {
+                self.succeeded.push(pinned.clone());
+            }
+        }
+        match (recovery.has_ended(), newest) {
+            (true, _) => {}
+            (false, true) => self.open = Some((recovery, events)),
+            (false, false) => self.abandoned.push((recovery, events)),
+        }
+    }
+
+    /// The release that is live as far as journals know.
+    pub(super) fn stable(&self) -> Option<&PinnedRelease> {
+        self.succeeded.first()
+    }
+
+    /// Whether this release was live a little while ago, and is not now.
+    pub(super) fn is_return(&self, release: &Release, window: u32) -> bool {
+        let window = usize::try_from(window).unwrap_or(usize::MAX);
+        self.succeeded.iter().skip(1).take(window).any(|known| known.release == *release)
+    }
+}

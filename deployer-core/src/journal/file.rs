@@ -1,0 +1,414 @@
+//! A journal in files.
+
+use std::{
+    collections::BTreeMap,
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use serde::Deserialize;
+
+use super::{
+    reader::read,
+    storage::{Log, Storage},
+};
+use crate::{
+    event::{Event, EventKind},
+    model::{DeploymentId, Epoch, WorkloadId},
+    ports::{Journal, JournalError},
+};
+
+type Result<T> = std::result::Result<T, JournalError>;
+
+/// A journal in files: `<directory>/<workload>/<deployment>.jsonl`, one line an event.
+///
+/// Directories are made with mode 0700 and files with 0600. Each event is one write and one `fdatasync`; the directory
+/// is synced when a file is made. After a failed write or sync the file is not written again by this process. Use a
+/// local file system: network file systems may not keep what they say about syncs and locks.
+#[derive(Debug, Clone)]
+pub struct FileJournal(Arc<Files>);
+
+#[derive(Debug)]
+struct Files {
+    directory: PathBuf,
+    open: Mutex<BTreeMap<DeploymentId, Shared>>,
+}
+
+type Shared = Arc<Mutex<Log<Disk>>>;
+
+impl FileJournal {
+    /// Opens the journal in this directory, and makes the directory if there is none.
+    ///
+    /// # Errors
+    /// The directory can be neither found nor made.
+    pub fn open(directory: impl Into<PathBuf>) -> Result<Self> {
+        let directory = directory.into();
+        make_directory(&directory)?;
+        Ok(Self(Arc::new(Files { directory, open: Mutex::default() })))
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.0.directory
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Files) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let files = Arc::clone(&self.0);
+        match tokio::task::spawn_blocking(move || work(&files)).await {
+            Ok(done) => done,
+            Err(error) => Err(failed("waiting for the disk", &self.0.directory)(io::Error::other(error))),
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for FileJournal {
+    async fn create(&self, workload: &WorkloadId, first: &Event) -> Result<()> {
+        let (workload, first) = (workload.clone(), first.clone());
+        self.blocking(move |files| files.create(&workload, &first)).await
+    }
+
+    async fn append(&self, event: &Event) -> Result<()> {
+        let event = event.clone();
+        self.blocking(move |files| files.append(&event)).await
+    }
+
+    async fn load(&self, deployment: &DeploymentId) -> Result<Vec<Event>> {
+        let deployment = deployment.clone();
+        self.blocking(move |files| files.load(&deployment)).await
+    }
+
+    async fn list(&self, workload: &WorkloadId) -> Result<Vec<DeploymentId>> {
+        let workload = workload.clone();
+        self.blocking(move |files| list(&files.directory.join(workload.as_str()))).await
+    }
+
+    async fn last_epoch(&self, workload: &WorkloadId) -> Result<Epoch> {
+        let workload = workload.clone();
+        self.blocking(move |files| last_epoch_in(&files.directory.join(workload.as_str()))).await
+    }
+}
+
+impl Files {
+    fn create(&self, workload: &WorkloadId, first: &Event) -> Result<()> {
+        let mut open = self.open();
+        let path = match self.find(&first.deployment)? {
+            Some(path) => path,
+            None => self.directory.join(workload.as_str()).join(file_name(&first.deployment)),
+        };
+        let mut log = Log::open(Disk::create(&path)?)?;
+        if !log.is_empty() {
+            return Err(JournalError::AlreadyExists(first.deployment.clone()));
+        }
+        let result = log.append(first);
+        // A poisoned log is kept as well: nothing may be appended behind a failed write.
+        open.insert(first.deployment.clone(), Arc::new(Mutex::new(log)));
+        result
+    }
+
+    fn append(&self, event: &Event) -> Result<()> {
+        let log = self.log(&event.deployment)?;
+        lock(&log).append(event)?;
+        if matches!(event.kind, EventKind::DeploymentFinished { .. }) {
+            self.open().remove(&event.deployment);
+        }
+        Ok(())
+    }
+
+    fn load(&self, deployment: &DeploymentId) -> Result<Vec<Event>> {
+        let kept = self.open().get(deployment).cloned();
+        let (bytes, place) = match kept {
+            Some(log) => {
+                let mut log = lock(&log);
+                let place = log.storage().place();
+                (log.storage_mut().bytes(), place)
+            }
+            None => {
+                let missing = || JournalError::NotFound(deployment.clone());
+                let path = self.find(deployment)?.ok_or_else(missing)?;
+                (std::fs::read(&path), path.display().to_string())
+            }
+        };
+        let bytes = bytes.map_err(failed("reading the journal", Path::new(&place)))?;
+        let events = read(&bytes, &place)?.events;
+        if events.is_empty() { Err(JournalError::NotFound(deployment.clone())) } else { Ok(events) }
+    }
+
+    fn log(&self, deployment: &DeploymentId) -> Result<Shared> {
+        let mut open = self.open();
+        if let Some(log) = open.get(deployment) {
+            return Ok(Arc::clone(log));
+        }
+        let path = self.find(deployment)?.ok_or_else(|| JournalError::NotFound(deployment.clone()))?;
+        let log = Arc::new(Mutex::new(Log::open(Disk::open(&path)?)?));
+        open.insert(deployment.clone(), Arc::clone(&log));
+        Ok(log)
+    }
+
+    /// A deployment is named without its workload when it is appended to, so its file is looked for.
+    fn find(&self, deployment: &DeploymentId) -> Result<Option<PathBuf>> {
+        let failed = failed("listing the journal", &self.directory);
+        for entry in std::fs::read_dir(&self.directory).map_err(&failed)? {
+            let path = entry.map_err(&failed)?.path().join(file_name(deployment));
+            if path.is_file() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<DeploymentId, Shared>> {
+        lock(&self.open)
+    }
+}
+
+/// The largest epoch that a journal of this workload's directory ends with. What cannot be read says nothing.
+pub(crate) fn last_epoch_in(directory: &Path) -> Result<Epoch> {
+    #[derive(Deserialize)]
+    struct Record {
+        epoch: Epoch,
+    }
+    let epochs = journals(directory)?.into_iter().filter_map(|name| {
+        let line = last_line(&directory.join(file_name(&name))).ok()??;
+        serde_json::from_slice::<Record>(&line).ok().map(|record| record.epoch)
+    });
+    Ok(epochs.max().unwrap_or_default())
+}
+
+/// Oldest first. Those whose beginning cannot be read come first: they say nothing of their age.
+fn list(directory: &Path) -> Result<Vec<DeploymentId>> {
+    let mut found: Vec<_> = journals(directory)?
+        .into_iter()
+        .filter_map(|name| {
+            let path = directory.join(file_name(&name));
+            let bytes = std::fs::read(&path).ok()?;
+            let end = bytes.iter().position(|byte| *byte == b'\n')?;
+            let first = read(&bytes[..=end], "").ok().and_then(|contents| contents.events.into_iter().next());
+            Some((first.map(|event| event.epoch), name))
+        })
+        .collect();
+    found.sort();
+    Ok(found.into_iter().map(|(_, name)| name).collect())
+}
+
+fn journals(directory: &Path) -> Result<Vec<DeploymentId>> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed("listing the journal", directory))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed("listing the journal", directory))?.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
+        names.extend(stem.and_then(|stem| DeploymentId::new(stem).ok()));
+    }
+    Ok(names)
+}
+
+/// The last line that has its line feed.
+fn last_line(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut window = 64 * 1024;
+    loop {
+        let start = length.saturating_sub(window);
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        (&file).take(length - start).read_to_end(&mut bytes)?;
+        let feeds: Vec<usize> =
+            bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
+        match feeds[..] {
+            [.., before, last] => return Ok(Some(bytes[before + 1..last].to_vec())),
+            [only] if start == 0 => return Ok(Some(bytes[..only].to_vec())),
+            _ if start == 0 => return Ok(None),
+            _ => window *= 8,
+        }
+    }
+}
+
+fn file_name(deployment: &DeploymentId) -> String {
+    format!("{deployment}.jsonl")
+}
+
+fn make_directory(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("making the directory of the journal", path))
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> JournalError + use<> {
+    let place = path.display().to_string();
+    move |source| JournalError::Io { operation, place: place.clone(), source }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[derive(Debug)]
+struct Disk {
+    path: PathBuf,
+    file: File,
+}
+
+impl Disk {
+    fn open(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().read(true).append(true).open(path);
+        Ok(Self { path: path.to_owned(), file: file.map_err(failed("opening the journal", path))? })
+    }
+
+    fn create(path: &Path) -> Result<Self> {
+        let directory = path.parent().unwrap_or(path);
+        make_directory(directory)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(failed("making the journal", path))?;
+        for directory in directory.ancestors().take(2) {
+            File::open(directory)
+                .and_then(|directory| directory.sync_all())
+                .map_err(failed("syncing the directory of the journal", directory))?;
+        }
+        Ok(Self { path: path.to_owned(), file })
+    }
+}
+
+impl Storage for Disk {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn bytes(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)?;
+        self.file.sync_all()
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // One call: a second one could tear the record in a way that looks whole.
+        let written = self.file.write(bytes)?;
+        if written != bytes.len() {
+            return Err(io::Error::new(io::ErrorKind::WriteZero, "the disk took a part of the record only"));
+        }
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::{model::Timestamp, strategy::Outcome};
+
+    fn event(deployment: &str, seq: u64, epoch: u64) -> Event {
+        Event {
+            deployment: DeploymentId::new(deployment).unwrap(),
+            seq,
+            epoch: Epoch(epoch),
+            at: Timestamp::from_millis(seq),
+            path: Vec::new(),
+            kind: EventKind::StageStarted,
+        }
+    }
+
+    fn id(name: &str) -> DeploymentId {
+        DeploymentId::new(name).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_appended_is_there_for_the_next_process_and_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("state");
+        let (web, journal) = (WorkloadId::new("web").unwrap(), FileJournal::open(&root).unwrap());
+        journal.create(&web, &event("d1", 0, 3)).await.unwrap();
+        journal.append(&event("d1", 1, 3)).await.unwrap();
+        journal.create(&web, &event("a2", 0, 4)).await.unwrap();
+        assert_eq!(journal.load(&id("d1")).await.unwrap().len(), 2, "the writer reads it too");
+
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&root.join("web")), 0o700);
+        assert_eq!(mode(&root.join("web/d1.jsonl")), 0o600);
+
+        let next = FileJournal::open(&root).unwrap();
+        assert_eq!(next.load(&id("d1")).await.unwrap(), [event("d1", 0, 3), event("d1", 1, 3)]);
+        assert_eq!(next.list(&web).await.unwrap(), [id("d1"), id("a2")], "oldest first, not by name");
+        assert_eq!(next.last_epoch(&web).await.unwrap(), Epoch(4));
+        let again = next.create(&web, &event("d1", 0, 5)).await.unwrap_err();
+        assert!(matches!(again, JournalError::AlreadyExists(_)), "{again}");
+        let missing = next.load(&id("d9")).await.unwrap_err();
+        assert!(matches!(missing, JournalError::NotFound(_)), "{missing}");
+    }
+
+    #[tokio::test]
+    async fn a_torn_tail_is_cut_off_before_the_first_append() {
+        let directory = tempfile::tempdir().unwrap();
+        let web = WorkloadId::new("web").unwrap();
+        let journal = FileJournal::open(directory.path()).unwrap();
+        journal.create(&web, &event("d1", 0, 1)).await.unwrap();
+        let path = directory.path().join("web/d1.jsonl");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend_from_slice(b"{\"deployment\":\"d1\",\"se");
+        std::fs::write(&path, &bytes).unwrap();
+
+        let next = FileJournal::open(directory.path()).unwrap();
+        next.append(&event("d1", 1, 2)).await.unwrap();
+        assert_eq!(next.load(&id("d1")).await.unwrap().len(), 2);
+
+        std::fs::write(&path, b"{\"torn").unwrap();
+        let third = FileJournal::open(directory.path()).unwrap();
+        assert!(matches!(third.load(&id("d1")).await, Err(JournalError::NotFound(_))), "never was created");
+        third.create(&web, &event("d1", 0, 3)).await.unwrap();
+        assert_eq!(third.load(&id("d1")).await.unwrap(), [event("d1", 0, 3)]);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_was_taken_over_is_fenced() {
+        let directory = tempfile::tempdir().unwrap();
+        let web = WorkloadId::new("web").unwrap();
+        let old = FileJournal::open(directory.path()).unwrap();
+        old.create(&web, &event("d1", 0, 1)).await.unwrap();
+        let new = FileJournal::open(directory.path()).unwrap();
+        new.append(&event("d1", 1, 2)).await.unwrap();
+        let error = old.append(&event("d1", 1, 1)).await.unwrap_err();
+        assert!(matches!(error, JournalError::Fenced { newer: Epoch(2), .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn damage_is_named_with_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let web = WorkloadId::new("web").unwrap();
+        let journal = FileJournal::open(directory.path()).unwrap();
+        journal.create(&web, &event("d1", 0, 1)).await.unwrap();
+        let last = EventKind::DeploymentFinished { outcome: Outcome::Succeeded };
+        journal.append(&Event { kind: last, ..event("d1", 1, 1) }).await.unwrap();
+        let path = directory.path().join("web/d1.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap().replace("succeeded", "succeedet");
+        std::fs::write(&path, text).unwrap();
+        let error = journal.load(&id("d1")).await.unwrap_err().to_string();
+        assert!(error.starts_with("record 1 of ") && error.contains("web/d1.jsonl"), "{error}");
+        assert_eq!(journal.list(&web).await.unwrap(), [id("d1")], "it is listed all the same");
+    }
+}

@@ -1,0 +1,206 @@
+//! One append-only journal on top of something that keeps bytes: the rules of appending, once for all storages.
+
+use std::io;
+
+use super::{
+    codec::{Chain, Tail, encode},
+    reader::read,
+};
+use crate::{event::Event, model::Epoch, ports::JournalError};
+
+/// What keeps the bytes of one journal.
+pub(super) trait Storage: Send {
+    /// Its name in errors.
+    fn place(&self) -> String;
+    /// How many bytes there are now.
+    fn length(&self) -> io::Result<u64>;
+    /// All of them.
+    fn bytes(&mut self) -> io::Result<Vec<u8>>;
+    /// Forgets what follows.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
+    /// Adds these, in one write, and returns when they are durable.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// A journal that is open for appending.
+#[derive(Debug)]
+pub(super) struct Log<S> {
+    storage: S,
+    first: Option<Epoch>,
+    tail: Option<Tail>,
+    length: u64,
+    poisoned: bool,
+}
+
+impl<S: Storage> Log<S> {
+    /// Reads what is there and cuts off a torn record.
+    pub(super) fn open(mut storage: S) -> Result<Self, JournalError> {
+        let place = storage.place();
+        let failed = |operation, source| JournalError::Io { operation, place: place.clone(), source };
+        let bytes = storage.bytes().map_err(|source| failed("reading the journal", source))?;
+        let contents = read(&bytes, &place)?;
+        if contents.length < bytes.len() as u64 {
+            storage
+                .truncate(contents.length)
+                .map_err(|source| failed("cutting a torn record off the journal", source))?;
+        }
+        let first = contents.events.first().map(|event| event.epoch);
+        Ok(Self { storage, first, tail: contents.tail, length: contents.length, poisoned: false })
+    }
+
+    /// Whether it has no event yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tail.is_none()
+    }
+
+    /// The epoch of its first event.
+    pub(super) fn first_epoch(&self) -> Option<Epoch> {
+        self.first
+    }
+
+    /// The epoch of its last event.
+    pub(super) fn last_epoch(&self) -> Option<Epoch> {
+        self.tail.map(|tail| tail.epoch)
+    }
+
+    pub(super) fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    pub(super) fn storage_mut(&mut self) -> &mut S {
+        &mut self.storage
+    }
+
+    pub(super) fn append(&mut self, event: &Event) -> Result<(), JournalError> {
+        if self.poisoned {
+            return Err(JournalError::Poisoned);
+        }
+        self.follow_others()?;
+        self.check(event)?;
+        let place = self.storage.place();
+        let before = self.tail.map_or(Chain::default(), |tail| tail.chain);
+        let (line, chain) = encode(event, before).map_err(|error| JournalError::Io {
+            operation: "writing an event as JSON",
+            place: place.clone(),
+            source: error.into(),
+        })?;
+        if let Err(source) = self.storage.append(&line) {
+            // What reached the disk is not known any more, so this process writes no further record.
+            self.poisoned = true;
+            return Err(JournalError::Io { operation: "appending to the journal", place, source });
+        }
+        self.length += line.len() as u64;
+        self.first.get_or_insert(event.epoch);
+        self.tail = Some(Tail { seq: event.seq, epoch: event.epoch, chain });
+        Ok(())
+    }
+
+    /// Another process that took the lock over may have written since.
+    fn follow_others(&mut self) -> Result<(), JournalError> {
+        let place = self.storage.place();
+        let failed =
+            |source| JournalError::Io { operation: "looking at the journal", place: place.clone(), source };
+        if self.storage.length().map_err(failed)? == self.length {
+            return Ok(());
+        }
+        let bytes = self.storage.bytes().map_err(failed)?;
+        let contents = read(&bytes, &place)?;
+        self.tail = contents.tail;
+        self.length = contents.length;
+        Ok(())
+    }
+
+    fn check(&self, event: &Event) -> Result<(), JournalError> {
+        match self.tail {
+            None if event.seq == 0 => Ok(()),
+            None => Err(JournalError::NotFound(event.deployment.clone())),
+            Some(tail) if event.epoch < tail.epoch => {
+                Err(JournalError::Fenced { have: event.epoch, newer: tail.epoch })
+            }
+            Some(tail) if event.seq != tail.seq + 1 => {
+                Err(JournalError::OutOfOrder { last: tail.seq, got: event.seq })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        event::EventKind,
+        model::{DeploymentId, Timestamp},
+    };
+
+    /// Fails the append with this number, after having kept `keeps` bytes of it.
+    #[derive(Debug, Default)]
+    struct Failing {
+        bytes: Vec<u8>,
+        appends: u32,
+        fails_at: u32,
+        keeps: usize,
+    }
+
+    impl Storage for Failing {
+        fn place(&self) -> String {
+            "failing".into()
+        }
+        fn length(&self) -> io::Result<u64> {
+            Ok(self.bytes.len() as u64)
+        }
+        fn bytes(&mut self) -> io::Result<Vec<u8>> {
+            Ok(self.bytes.clone())
+        }
+        fn truncate(&mut self, length: u64) -> io::Result<()> {
+            self.bytes.truncate(length as usize);
+            Ok(())
+        }
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            self.appends += 1;
+            if self.appends == self.fails_at {
+                self.bytes.extend_from_slice(&bytes[..self.keeps.min(bytes.len())]);
+                return Err(io::Error::other("no room"));
+            }
+            self.bytes.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    fn event(seq: u64, epoch: u64) -> Event {
+        Event {
+            deployment: DeploymentId::new("d1").unwrap(),
+            seq,
+            epoch: Epoch(epoch),
+            at: Timestamp::from_millis(seq),
+            path: Vec::new(),
+            kind: EventKind::StageStarted,
+        }
+    }
+
+    #[test]
+    fn a_failed_append_poisons_for_ever_and_the_torn_record_is_cut_off_by_the_next_owner() {
+        let mut log = Log::open(Failing { fails_at: 3, keeps: 20, ..Failing::default() }).unwrap();
+        log.append(&event(0, 1)).unwrap();
+        log.append(&event(1, 1)).unwrap();
+        assert!(matches!(log.append(&event(2, 1)), Err(JournalError::Io { .. })));
+        assert!(matches!(log.append(&event(2, 1)), Err(JournalError::Poisoned)));
+        let torn = log.storage.bytes.clone();
+        let mut next = Log::open(Failing { bytes: torn, ..Failing::default() }).unwrap();
+        next.append(&event(2, 2)).unwrap();
+        let events = read(&next.storage.bytes, "failing").unwrap().events;
+        assert_eq!(events.iter().map(|event| event.epoch.0).collect::<Vec<_>>(), [1, 1, 2]);
+    }
+
+    #[test]
+    fn gaps_repeats_and_older_epochs_are_refused() {
+        let mut log = Log::open(Failing::default()).unwrap();
+        assert!(matches!(log.append(&event(1, 1)), Err(JournalError::NotFound(_))));
+        log.append(&event(0, 5)).unwrap();
+        assert!(matches!(log.append(&event(2, 5)), Err(JournalError::OutOfOrder { last: 0, got: 2 })));
+        assert!(matches!(log.append(&event(0, 5)), Err(JournalError::OutOfOrder { last: 0, got: 0 })));
+        let fenced = log.append(&event(1, 4)).unwrap_err();
+        assert!(matches!(fenced, JournalError::Fenced { have: Epoch(4), newer: Epoch(5) }), "{fenced}");
+        log.append(&event(1, 5)).unwrap();
+    }
+}
