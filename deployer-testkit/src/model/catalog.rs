@@ -7,13 +7,19 @@ use deployer_core::{
         Amount, AttachPoint, GateBinding, GateId, Percent, RolloutSettings, RouterCapabilities, WayBack,
     },
     strategy::{
-        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, Recreate, RecreateSettings, Rolling,
-        RollingSettings, StepPause, Strategy,
+        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, Phase, Recreate, RecreateSettings,
+        Rolling, RollingSettings, StepPause, Strategy,
     },
 };
 
-use super::scenario::{
-    Detail, Limits, Promise, Scenario, Start, TICK, plan, proving_router, settings, silent_router,
+use super::{
+    lab::{Lab, Production},
+    names,
+    scenario::{
+        Detail, Limits, Promise, Scenario, Start, TICK, plan, proving_router, settings, silent_router,
+    },
+    search,
+    world::World,
 };
 
 /// How much may go wrong in the scenarios of the catalog.
@@ -145,10 +151,8 @@ impl Case {
 
     /// Blue-green.
     pub(super) fn blue_green(self, candidate: u64) -> Scenario {
-        let settings = BlueGreenSettings {
-            candidate: Amount::percent(candidate).expect("at most 100"),
-            bake: TICK * 2,
-        };
+        let settings =
+            BlueGreenSettings { candidate: Amount::percent(candidate).expect("at most 100"), bake: TICK * 2 };
         let strategy = BlueGreen::new(settings).expect("at least one instance");
         self.scenario(&format!("blue-green {candidate}%"), Arc::new(strategy), Promise::KeepsOld { bake: 2 })
     }
@@ -179,6 +183,38 @@ impl Case {
     }
 }
 
+/// The same strategy started on every world that a rollout of it can leave behind: another release, the same one
+/// again, or the old one again.
+pub(super) fn superseding(base: &Scenario) -> Vec<Scenario> {
+    let left = search::left_behind(&mut Lab::new(base, &Production));
+    let of = |is_final: bool| -> Vec<World> {
+        let of = left.iter().filter(|(phase, _)| (*phase == Phase::Retiring) == is_final);
+        of.map(|(_, world)| *world).collect()
+    };
+    let (half, last) = (of(false), of(true));
+    let next = |what: &str, stable: u8, candidate: u8, worlds: &[World]| {
+        let mut scenario = base.clone();
+        scenario.name = format!("{what} from {} worlds left by {}", worlds.len(), base.name);
+        scenario.stable = Some(stable);
+        scenario.candidate = candidate;
+        scenario.plan.stable = Some(names::pinned(stable));
+        scenario.plan.stable_set = Some(names::set_id(stable));
+        scenario.plan.release = names::release(candidate);
+        scenario.start = Start::HalfWay(worlds.to_vec());
+        scenario.limits = Limits { requests: 0, ..base.limits };
+        scenario
+    };
+    let mut all = vec![
+        next("a third release", 0, 2, &half),
+        next("the same release again", 0, 1, &half),
+        next("the old release again", 0, 0, &half),
+    ];
+    if !last.is_empty() {
+        all.push(next("a third release", 1, 2, &last));
+    }
+    all
+}
+
 /// Lets a share of the new instances fail.
 pub(super) fn tolerant(settings: &mut RolloutSettings) {
     settings.failure_ratio = Percent::new(50).expect("at most 100");
@@ -207,10 +243,15 @@ pub(super) fn all() -> Vec<Scenario> {
         all.push(mode(Case::new(n, router)).blue_green(100));
         all.push(mode(Case::new(n, router)).canary(&[50], StepPause::None));
     }
+    if std::env::var("SUPER").is_ok() {
+        let base: Vec<Scenario> = all.drain(..).collect();
+        return base.iter().flat_map(superseding).collect();
+    }
     all
 }
 
 fn try_limits() -> Limits {
-    let get = |name: &str, default: u8| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
+    let get =
+        |name: &str, default: u8| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
     Limits { faults: get("F", 2), crashes: get("C", 2), requests: get("R", 1), states: 3_000_000 }
 }

@@ -35,14 +35,15 @@ pub(super) fn carry_out(
 ) -> Result<(), String> {
     match command {
         Command::Prepare(release) if *release == lab.scenario.plan.release.id => world.prepared = true,
-        Command::Prepare(release) => return Err(format!("prepares {release}, which is not what is deployed")),
-        Command::Apply(spec) => {
-            resize(world, spec, reach)?;
-            if lab.scenario.promise == Promise::Delegates {
-                let set = names::set_number(&spec.set).expect("it was resized");
-                world.accepted = Some((set, u8::try_from(spec.replicas).unwrap_or(u8::MAX)));
-            }
+        Command::Prepare(release) => {
+            return Err(format!("prepares {release}, which is not what is deployed"));
         }
+        Command::Apply(spec) if lab.scenario.promise == Promise::Delegates => {
+            let set = names::set_number(&spec.set).ok_or_else(|| format!("there is no set {}", spec.set))?;
+            let wanted = Some((set, u8::try_from(spec.replicas).unwrap_or(u8::MAX)));
+            (world.accepted, world.becoming) = (wanted, wanted);
+        }
+        Command::Apply(spec) => resize(world, spec, reach)?,
         Command::Remove(set) => {
             let spec = SetSpec { set: set.clone(), replicas: 0, remove_first: Vec::new() };
             resize(world, &spec, reach)?;
@@ -70,7 +71,8 @@ fn resize(world: &mut World, spec: &SetSpec, reach: Reach) -> Result<(), String>
         }
         return Ok(());
     }
-    let fewer = if reach == Reach::OneInstance { 1.min(alive - spec.replicas) } else { alive - spec.replicas };
+    let fewer =
+        if reach == Reach::OneInstance { 1.min(alive - spec.replicas) } else { alive - spec.replicas };
     for victim in victims(world, set, spec).into_iter().take(fewer as usize) {
         stop(&mut world.slots[victim]);
     }
@@ -90,13 +92,15 @@ pub(super) fn victims(world: &World, set: u8, spec: &SetSpec) -> Vec<usize> {
     all
 }
 
-fn stop(slot: &mut Slot) {
+/// Tells an instance to stop.
+pub(super) fn stop(slot: &mut Slot) {
     slot.life = Life::Stopping;
     slot.born = NEVER;
     slot.ready = 0;
 }
 
-fn clear_failed(world: &mut World, set: u8) {
+/// Forgets instances that ended.
+pub(super) fn clear_failed(world: &mut World, set: u8) {
     for slot in world.slots.iter_mut().filter(|slot| slot.set == set && slot.life == Life::Failed) {
         slot.life = Life::Gone;
         slot.set_flags(Flags::UNKNOWN | Flags::HIDDEN, false);
@@ -148,7 +152,8 @@ fn shift(lab: &mut Lab<'_>, world: &mut World, split: &Split) -> Result<(), Stri
 
 /// Whether all requests go to this set.
 pub(super) fn carries_all(world: &World, set: u8) -> bool {
-    world.split.total() > 0 && world.split.shares().iter().all(|(other, weight)| *other == set || *weight == 0)
+    world.split.total() > 0
+        && world.split.shares().iter().all(|(other, weight)| *other == set || *weight == 0)
 }
 
 /// A split without its members.
@@ -165,7 +170,8 @@ pub(super) fn shape(lab: &mut Lab<'_>, split: &Split) -> Result<Shape, String> {
         Split::Serve { shares, routes } => {
             shape.extra = lab.memos.routes(routes);
             for share in shares {
-                let set = names::set_number(&share.set).ok_or_else(|| format!("there is no set {}", share.set))?;
+                let set =
+                    names::set_number(&share.set).ok_or_else(|| format!("there is no set {}", share.set))?;
                 let weight = u16::try_from(share.weight).map_err(|_| "a weight above 65535".to_owned())?;
                 if shape.weight(set).is_some() {
                     return Err(format!("set {} has two shares", share.set));

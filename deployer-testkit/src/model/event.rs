@@ -59,6 +59,8 @@ pub(super) enum Event {
     PlaceLost(u8),
     PlaceFound(u8),
     Proven,
+    PlatformStarts,
+    PlatformStops(u8),
     TargetLost,
     TargetFound,
     RouterLost,
@@ -80,7 +82,9 @@ impl Event {
             | Self::Proven
             | Self::TargetFound
             | Self::RouterFound => Class::Benign,
-            Self::Stopped(_) | Self::Probed(_) => Class::Forced,
+            Self::Stopped(_) | Self::Probed(_) | Self::PlatformStarts | Self::PlatformStops(_) => {
+                Class::Forced
+            }
             Self::Time(_) => Class::Time,
             Self::Requested(_) => Class::Request,
             _ => Class::Fault,
@@ -124,6 +128,8 @@ impl Event {
             Self::PlaceLost(at) => format!("FAULT the place of {} becomes unreachable", name(at)),
             Self::PlaceFound(at) => format!("the place of {} is reachable again", name(at)),
             Self::Proven => "the data plane follows the split".to_owned(),
+            Self::PlatformStarts => "the platform starts an instance".to_owned(),
+            Self::PlatformStops(at) => format!("the platform stops {}", name(at)),
             Self::TargetLost => "FAULT the target becomes unreachable".to_owned(),
             Self::TargetFound => "the target is reachable again".to_owned(),
             Self::RouterLost => "FAULT the router becomes unreachable".to_owned(),

@@ -55,7 +55,9 @@ pub(super) fn expand(
     if !fine {
         out.retain(|(event, _)| event.class() != Class::Fault || event.is_core());
     }
-    out.iter_mut().filter(|(event, _)| event.class() != Class::Crash).for_each(|(_, next)| next.resumed = false);
+    out.iter_mut()
+        .filter(|(event, _)| event.class() != Class::Crash)
+        .for_each(|(_, next)| next.resumed = false);
     let mut all: Vec<Next> =
         out.into_iter().map(|(event, world)| Next { event, class: event.class(), world }).collect();
     if !remembers {

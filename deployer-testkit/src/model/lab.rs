@@ -57,6 +57,8 @@ pub(super) struct Lab<'a> {
     pub(super) sets: Vec<SetId>,
     pub(super) memos: Memos,
     pub(super) ticks: Ticks,
+    /// Whether acts are shown to the runtime invariants too; our own promises do not depend on them.
+    pub(super) runtime: bool,
 }
 
 impl<'a> Lab<'a> {
@@ -64,7 +66,7 @@ impl<'a> Lab<'a> {
         let mut memos = Memos::default();
         memos.routes(&[]);
         let sets = (0..u8::try_from(SETS).expect("three")).map(names::set_id).collect();
-        Self { scenario, stepper, names: Names::new(), sets, memos, ticks: scenario.ticks() }
+        Self { scenario, stepper, names: Names::new(), sets, memos, ticks: scenario.ticks(), runtime: true }
     }
 
     /// Whether the router knows members by address.

@@ -31,7 +31,8 @@ fn without_exit(graph: &Graph) -> Option<u32> {
         *place += 1;
     }
     let mut reaches = graph.closed.clone();
-    let mut open: Vec<u32> = (0_u32..).zip(&reaches).filter(|(_, closed)| **closed).map(|(at, _)| at).collect();
+    let mut open: Vec<u32> =
+        (0_u32..).zip(&reaches).filter(|(_, closed)| **closed).map(|(at, _)| at).collect();
     while let Some(node) = open.pop() {
         let range = starts[node as usize] as usize..starts[node as usize + 1] as usize;
         for source in &sources[range] {

@@ -11,6 +11,7 @@ mod memos;
 mod names;
 mod nature;
 mod oracle;
+mod planted;
 mod run;
 mod scenario;
 mod search;
@@ -20,6 +21,6 @@ mod view;
 mod world;
 
 pub use lab::{Production, Stepper};
-pub use run::check_all;
+pub use run::{Caught, check_all, check_planted};
 pub use scenario::Limits;
 pub use search::{Found, Violation};

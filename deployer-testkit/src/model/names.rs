@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use deployer_core::model::{Artifact, InstanceId, Member, PinnedRelease, Place, Release, ReleaseId, SetId, WorkloadId};
+use deployer_core::model::{
+    Artifact, InstanceId, Member, PinnedRelease, Place, Release, ReleaseId, SetId, WorkloadId,
+};
 
 use super::slot::{Flags, Slot};
 

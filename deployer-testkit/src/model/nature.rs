@@ -1,12 +1,13 @@
 //! What the world may do by itself, whatever the rollout decides.
 
 use super::{
+    effect::{clear_failed, stop},
     event::{Class, Event},
     lab::Lab,
     memos::{NOW, ticks_until},
     scenario::{Detail, Promise},
     slot::{Flags, Life, Slot},
-    world::{Binding, NEVER, World},
+    world::{Binding, NEVER, World, count},
 };
 
 /// What of the budgets is left.
@@ -41,6 +42,7 @@ pub(super) fn happenings(lab: &Lab<'_>, world: &World, left: Left, out: &mut Vec
             next.slots.iter_mut().for_each(|slot| slot.set_flags(Flags::LINGERING, false));
         });
     }
+    platform(world, &mut add);
     match world.target_unknown {
         true => add(Event::TargetFound, &|next| next.target_unknown = false),
         false => add(Event::TargetLost, &|next| next.target_unknown = true),
@@ -49,6 +51,35 @@ pub(super) fn happenings(lab: &Lab<'_>, world: &World, left: Left, out: &mut Vec
         (true, true) => add(Event::RouterFound, &|next| next.router_unknown = false),
         (true, false) => add(Event::RouterLost, &|next| next.router_unknown = true),
         (false, _) => {}
+    }
+}
+
+/// A platform that replaces releases by itself: one more than it should have, one fewer once the new one is ready.
+fn platform(world: &World, add: &mut dyn FnMut(Event, &dyn Fn(&mut World))) {
+    let Some((set, size)) = world.becoming else {
+        return;
+    };
+    let size = u32::from(size);
+    let alive = count(world.slots.iter().filter(|slot| slot.is_alive()));
+    let ready = count(world.of(set).filter(|slot| slot.life == Life::Ready));
+    if world.alive(set) < size && alive <= size {
+        add(Event::PlatformStarts, &|next| {
+            clear_failed(next, set);
+            let number = &mut next.next_id[usize::from(set)];
+            let slot = Slot::starting(set, *number);
+            *number += 1;
+            next.slots.push(slot);
+        });
+    }
+    let leaves = |slot: &Slot| slot.is_alive() && (slot.set != set || world.alive(set) > size);
+    for (number, slot) in (0_u8..).zip(world.slots.iter()) {
+        let unready = !matches!(slot.life, Life::Ready | Life::Fresh);
+        if leaves(slot) && (unready || ready + alive - world.alive(set) > size || slot.set == set) {
+            add(Event::PlatformStops(number), &|next| stop(&mut next.slots[usize::from(number)]));
+        }
+        if slot.life == Life::Failed && slot.set != set {
+            add(Event::Stopped(number), &|next| end(&mut next.slots[usize::from(number)], Life::Gone));
+        }
     }
 }
 
@@ -78,7 +109,14 @@ fn of_instance(lab: &Lab<'_>, slot: &Slot, number: u8, add: &mut dyn FnMut(Event
             }
         }
         Life::Fresh => {
-            change(Event::Probed(number), &|s| become_ready(s));
+            // Who serves when a process starts is verified by its first success; others start at zero.
+            let trusted = if lab.routed() {
+                slot.is(Flags::IN_SPLIT) && !slot.is(Flags::MOVED)
+            } else {
+                Some(slot.set) == lab.scenario.stable
+            };
+            let ready = if trusted { lab.ticks.min_ready } else { 0 };
+            change(Event::Probed(number), &|s| (s.life, s.ready) = (Life::Ready, ready));
             change(Event::Died(number), &|s| end(s, Life::Failed));
         }
         Life::Ready => {
@@ -222,7 +260,9 @@ pub(super) fn next_deadline(lab: &Lab<'_>, world: &World) -> Option<u8> {
     all.extend(world.answers.iter().map(|answer| u64::from(answer.again_in)));
     for slot in world.slots.iter() {
         match slot.life {
-            Life::Starting | Life::Fallen => all.push(u64::from(ticks.start_deadline.saturating_sub(slot.born))),
+            Life::Starting | Life::Fallen => {
+                all.push(u64::from(ticks.start_deadline.saturating_sub(slot.born)))
+            }
             Life::Ready => all.push(u64::from(ticks.min_ready.saturating_sub(slot.ready))),
             _ => {}
         }

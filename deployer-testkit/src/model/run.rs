@@ -8,8 +8,9 @@ use std::sync::{
 use super::{
     catalog,
     lab::{Lab, Production, Stepper},
+    planted::Planted,
     scenario::Scenario,
-    search::{self, Found},
+    search::{self, Found, Violation},
 };
 
 /// All scenarios of the catalog under the production step.
@@ -17,6 +18,33 @@ pub fn check_all(filter: &str) -> Vec<Found> {
     let scenarios: Vec<Scenario> =
         catalog::all().into_iter().filter(|scenario| scenario.name.contains(filter)).collect();
     in_parallel(&scenarios, |scenario| check_one(scenario, &Production, false))
+}
+
+/// One planted bug, and what found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caught {
+    /// The bug.
+    pub bug: &'static str,
+    /// Where it was looked for.
+    pub scenario: String,
+    /// The first promise that it broke and the production step did not; `None` if it survived.
+    pub violation: Option<Violation>,
+    /// Promises that the production step breaks in the same scenario.
+    pub known: Vec<&'static str>,
+}
+
+/// All planted bugs.
+pub fn check_planted() -> Vec<Caught> {
+    in_parallel(&Planted::ALL, |planted| {
+        let scenario = planted.scenario();
+        let known: Vec<&str> =
+            check_one(&scenario, &Production, false).violations.iter().map(|v| v.oracle).collect();
+        let mut lab = Lab::new(&scenario, planted);
+        lab.runtime = false;
+        let found = search::search(&mut lab, known.is_empty());
+        let violation = found.violations.into_iter().find(|violation| !known.contains(&violation.oracle));
+        Caught { bug: planted.name(), scenario: scenario.name, violation, known }
+    })
 }
 
 fn check_one(scenario: &Scenario, stepper: &dyn Stepper, stop_early: bool) -> Found {

@@ -7,10 +7,7 @@ use deployer_core::{
     strategy::{Plan, Strategy},
 };
 
-use super::{
-    names,
-    world::World,
-};
+use super::{names, world::World};
 
 /// One unit of the checked time. All durations of a scenario are whole ticks.
 pub(super) const TICK: Duration = Duration::from_secs(1);

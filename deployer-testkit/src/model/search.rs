@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deployer_core::strategy::{Command, Decision, Observation, Outcome, RolloutState, invariant};
+use deployer_core::strategy::{Command, Decision, Observation, Outcome, Phase, RolloutState, invariant};
 
 use super::{
     event::{Class, Event},
@@ -20,7 +20,7 @@ use super::{
     scenario::{Scenario, Start},
     slot::{Flags, Life, Slot},
     trace,
-    world::{NEVER, Shape, World},
+    world::{Binding, NEVER, REQUESTS, Shape, World},
 };
 
 /// A broken promise and the shortest way to it.
@@ -93,6 +93,15 @@ pub(super) const NOBODY: u32 = u32::MAX;
 /// Searches all of a scenario, or until the first violation if `stop_early`.
 pub(super) fn search(lab: &mut Lab<'_>, stop_early: bool) -> Found {
     let began = Instant::now();
+    let (mut graph, complete) = explore(lab, stop_early);
+    if complete {
+        liveness::check(&mut graph);
+    }
+    report(lab, graph, began)
+}
+
+/// Visits every state; false if it stopped before.
+fn explore(lab: &mut Lab<'_>, stop_early: bool) -> (Graph, bool) {
     let limits = lab.scenario.limits;
     let mut graph = Graph::default();
     graph.queues.resize_with(usize::from(limits.faults + limits.crashes) + 1, VecDeque::new);
@@ -100,26 +109,19 @@ pub(super) fn search(lab: &mut Lab<'_>, stop_early: bool) -> Found {
         world.requests_left = limits.requests;
         graph.reach(lab, world, NOBODY, Event::Start, (0, 0));
     }
-    let mut complete = true;
-    'levels: for level in 0..graph.queues.len() {
+    for level in 0..graph.queues.len() {
         while let Some((node, faults, crashes)) = graph.queues[level].pop_front() {
             graph.visit(lab, node, (faults, crashes));
             if stop_early && !graph.hits.is_empty() {
-                complete = false;
-                break 'levels;
+                return (graph, false);
             }
             if graph.nodes.len() > limits.states as usize {
-                let what = format!("more than {} states", limits.states);
-                graph.hit(Broken::new("bounded", what), node);
-                complete = false;
-                break 'levels;
+                graph.hit(Broken::new("bounded", format!("more than {} states", limits.states)), node);
+                return (graph, false);
             }
         }
     }
-    if complete {
-        liveness::check(&mut graph);
-    }
-    report(lab, graph, began)
+    (graph, true)
 }
 
 fn report(lab: &mut Lab<'_>, mut graph: Graph, began: Instant) -> Found {
@@ -298,6 +300,9 @@ fn runtime_check(
     seen: &Observation,
     commands: &[Command],
 ) -> Result<(), Broken> {
+    if !lab.runtime {
+        return Ok(());
+    }
     invariant::check(&*lab.scenario.strategy, &lab.scenario.plan, state, seen, commands)
         .map_err(|violation| Broken::new("runtime invariant", violation.to_string()))
 }
@@ -320,26 +325,68 @@ fn beginnings(lab: &mut Lab<'_>) -> Vec<World> {
     let memo = lab.memos.number(RolloutState::begin(&scenario.plan, NOW));
     match &scenario.start {
         Start::Nothing => vec![World { memo, ..World::empty() }],
-        Start::Whole => {
-            let mut world = World { memo, ..World::empty() };
-            let set = scenario.stable.unwrap_or(0);
-            for id in 0..u8::try_from(scenario.plan.replicas).expect("a few replicas") {
-                let ready = Slot { life: Life::Ready, born: lab.ticks.start_deadline, ready: lab.ticks.min_ready, ..Slot::starting(set, id) };
-                world.slots.push(ready);
-            }
-            world.next_id[usize::from(set)] = u8::try_from(scenario.plan.replicas).expect("a few replicas");
-            if lab.routed() {
-                world.slots.iter_mut().for_each(|slot| slot.set_flags(Flags::IN_SPLIT, true));
-                let mut shares = [(0, 0); SETS];
-                let weight = u16::try_from(scenario.plan.replicas).expect("a few replicas");
-                shares[0] = (set, weight);
-                world.split = Shape { len: 1, shares, ..Shape::default() };
-                world.shifted = NEVER;
-            }
-            vec![world]
-        }
-        Start::HalfWay(worlds) => worlds.iter().map(|world| World { memo, ..*world }).collect(),
+        Start::Whole => vec![World { memo, ..whole(lab) }],
+        Start::HalfWay(worlds) => worlds.iter().map(|world| begin_anew(lab, world, memo)).collect(),
     }
+}
+
+/// The old set serves alone.
+fn whole(lab: &Lab<'_>) -> World {
+    let scenario = lab.scenario;
+    let set = scenario.stable.unwrap_or(0);
+    let replicas = u8::try_from(scenario.plan.replicas).expect("a few replicas");
+    let mut world = World::empty();
+    for id in 0..replicas {
+        let (born, ready) = (lab.ticks.start_deadline, lab.ticks.min_ready);
+        world.slots.push(Slot { life: Life::Ready, born, ready, ..Slot::starting(set, id) });
+    }
+    world.next_id[usize::from(set)] = replicas;
+    if lab.routed() {
+        world.slots.iter_mut().for_each(|slot| slot.set_flags(Flags::IN_SPLIT, true));
+        let mut shares = [(0, 0); SETS];
+        shares[0] = (set, u16::from(replicas));
+        world.split = Shape { len: 1, shares, ..Shape::default() };
+    }
+    world
+}
+
+/// A world that another rollout left behind, as a new one finds it.
+fn begin_anew(lab: &Lab<'_>, world: &World, memo: u32) -> World {
+    let mut next = nature::crash(lab, world);
+    next.slots.iter_mut().for_each(|slot| slot.set_flags(Flags::COUNTED, false));
+    World {
+        memo,
+        settle: Binding::None,
+        drain: Binding::None,
+        failed_gone: 0,
+        requests: [0; REQUESTS],
+        full: NEVER,
+        resumed: false,
+        becoming: None,
+        ..next
+    }
+}
+
+/// Every world that a rollout can leave behind, up to what only its memory can tell apart.
+pub(super) fn left_behind(lab: &mut Lab<'_>) -> Vec<(Phase, World)> {
+    let graph = explore(lab, false).0;
+    let mut seen = std::collections::HashSet::new();
+    let mut worlds = Vec::new();
+    for node in &graph.nodes {
+        let phase = if lab.memos.get(node.world.memo).is_forward() {
+            lab.memos.get(node.world.memo).phase
+        } else {
+            Phase::Preparing
+        };
+        let mut world = begin_anew(lab, &node.world, 0);
+        nature::settle_ages(lab, &mut world);
+        world.canonicalise(lab.scenario.symmetry);
+        let is_final = phase == Phase::Retiring;
+        if seen.insert((is_final, world.key(lab.scenario.symmetry))) {
+            worlds.push((phase, world));
+        }
+    }
+    worlds
 }
 
 /// The keys are hashes already.

@@ -16,7 +16,8 @@ use super::{
 /// Every event and decision on the way to a state.
 pub(super) fn to(lab: &Lab<'_>, graph: &Graph, node: u32) -> Vec<String> {
     let mut path = vec![node];
-    while let Some(parent) = path.last().map(|at| graph.nodes[*at as usize].parent).filter(|at| *at != NOBODY) {
+    while let Some(parent) = path.last().map(|at| graph.nodes[*at as usize].parent).filter(|at| *at != NOBODY)
+    {
         path.push(parent);
     }
     path.reverse();
@@ -92,7 +93,11 @@ fn recall(state: &RolloutState) -> String {
         state.reached,
         super::memos::ticks_until(state.progress_until),
     );
-    let timers = [("settle", state.settle.map(|t| t.until)), ("drain", state.drain.map(|t| t.until)), ("bake", state.bake_until)];
+    let timers = [
+        ("settle", state.settle.map(|t| t.until)),
+        ("drain", state.drain.map(|t| t.until)),
+        ("bake", state.bake_until),
+    ];
     for (name, until) in timers {
         if let Some(until) = until {
             let _ = write!(text, ", {name} until +{}s", super::memos::ticks_until(until));

@@ -129,7 +129,8 @@ fn traffic(lab: &Lab<'_>, world: &World) -> Option<Seen<TrafficSeen>> {
         (true, false) => Proof::Proven { generation: 1 },
     };
     let stale = |slot: &&Slot| {
-        slot.is(Flags::IN_SPLIT) && (slot.is(Flags::MOVED) || matches!(slot.life, Life::Gone | Life::Failed))
+        slot.is(Flags::IN_SPLIT)
+            && (slot.is(Flags::MOVED) || slot.life == Life::Gone || slot.is(Flags::HIDDEN))
     };
     let stale_members = u32::try_from(world.slots.iter().filter(stale).count()).expect("at most 16 slots");
     let fingerprint = Observation::fingerprint_of(&split);

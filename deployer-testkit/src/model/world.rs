@@ -122,6 +122,8 @@ pub(super) struct World {
     pub(super) refused: u8,
     /// The size that the target accepted last from this process, where that matters.
     pub(super) accepted: Option<(u8, u8)>,
+    /// Which release a platform that replaces releases by itself is becoming.
+    pub(super) becoming: Option<(u8, u8)>,
     /// Answers of gates that this process has.
     pub(super) answers: [Answer; GATES],
     /// Requests that were not taken in yet; 0 is none.
@@ -153,6 +155,7 @@ impl World {
             prepared: false,
             refused: 0,
             accepted: None,
+            becoming: None,
             answers: [Answer::default(); GATES],
             requests: [0; REQUESTS],
             requests_left: 0,
@@ -237,8 +240,12 @@ impl World {
         }
         let bits = [self.pending, self.router_unknown, self.target_unknown, self.prepared, self.resumed];
         let bits = bits.iter().fold(0_u64, |word, bit| word << 1 | u64::from(*bit));
-        mix.eat(bits | u64::from(self.shifted) << 8 | u64::from(self.full) << 16 | u64::from(self.refused) << 24);
-        mix.eat(self.accepted.map_or(0, |(set, n)| 1 | u64::from(set) << 8 | u64::from(n) << 16));
+        mix.eat(
+            bits | u64::from(self.shifted) << 8 | u64::from(self.full) << 16 | u64::from(self.refused) << 24,
+        );
+        let wanted =
+            |spec: Option<(u8, u8)>| spec.map_or(0, |(set, n)| 1 | u64::from(set) << 8 | u64::from(n) << 16);
+        mix.eat(wanted(self.accepted) | wanted(self.becoming) << 32);
         for answer in &self.answers {
             mix.eat(
                 u64::from(answer.verdict) | u64::from(answer.step) << 8 | u64::from(answer.again_in) << 16,

@@ -7,8 +7,7 @@ use deployer_core::{
 
 use super::{
     super::{
-        effect,
-        expand,
+        effect, expand,
         lab::Lab,
         names,
         scenario::Promise,
@@ -54,7 +53,10 @@ pub(in super::super) fn act(
 fn known_only(world: &World, command: &Command) -> Result<(), Broken> {
     let changes = matches!(command, Command::Apply(_) | Command::Remove(_) | Command::Shift(_));
     if changes && world.target_unknown {
-        return Err(Broken::new("unknown is not zero", format!("{command}, and the target cannot be looked at")));
+        return Err(Broken::new(
+            "unknown is not zero",
+            format!("{command}, and the target cannot be looked at"),
+        ));
     }
     if changes && world.router_unknown {
         return Err(Broken::new("unknown is not zero", format!("{command}, and the router cannot be asked")));
@@ -78,7 +80,8 @@ fn one_way(lab: &Lab<'_>, world: &World, state: &RolloutState, command: &Command
             let (weight, members) = share.map_or((0, 0), |share| (share.weight, share.members.len()));
             let before = u32::from(world.split.weight(candidate).unwrap_or(0));
             let total = u64::from(world.split.total());
-            let more_weight = u64::from(weight) * total.max(1) > u64::from(before) * split.total_weight().max(1);
+            let more_weight =
+                u64::from(weight) * total.max(1) > u64::from(before) * split.total_weight().max(1);
             let now = world.of(candidate).filter(|slot| slot.is(Flags::IN_SPLIT)).count();
             // When an old instance dies the share of the others grows without our doing.
             weight > 0 && ((more_weight && weight > before) || members > now)
@@ -99,7 +102,7 @@ fn resize(lab: &Lab<'_>, world: &World, state: &RolloutState, spec: &SetSpec) ->
     if leftover && spec.replicas > alive {
         return Err(Broken::new("leftovers", format!("{} grows, and it is neither old nor new", spec.set)));
     }
-    if spec.replicas >= alive {
+    if spec.replicas >= alive || lab.scenario.promise == Promise::Delegates {
         return Ok(());
     }
     keep_old(lab, world, state, set, spec)?;

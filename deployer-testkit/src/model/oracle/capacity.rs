@@ -27,7 +27,10 @@ pub(super) fn after(
     let (had, has) = (before.total(), after.total());
     if has > budget.max_total.max(had) {
         let ceiling = budget.max_total;
-        return Err(Broken::new("capacity", format!("{had} instances become {has}, at most {ceiling} may exist")));
+        return Err(Broken::new(
+            "capacity",
+            format!("{had} instances become {has}, at most {ceiling} may exist"),
+        ));
     }
     Ok(())
 }

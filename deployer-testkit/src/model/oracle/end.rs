@@ -1,6 +1,9 @@
 //! What must be true at the end.
 
-use deployer_core::strategy::{Direction, Outcome, RolloutState};
+use deployer_core::{
+    model::AttachPoint,
+    strategy::{Direction, Outcome, RolloutState},
+};
 
 use super::{
     super::{
@@ -27,11 +30,21 @@ pub(in super::super) fn finish(
         Outcome::Succeeded | Outcome::RolledBack { .. } | Outcome::Aborted { .. } => {
             return broken("the direction is the other one".to_owned());
         }
-        Outcome::Refused { .. } if world.alive(lab.scenario.candidate) > 0 && lab.starts_without_candidate() => {
+        Outcome::Refused { .. }
+            if world.alive(lab.scenario.candidate) > 0 && lab.starts_without_candidate() =>
+        {
             return broken("instances of the new release exist".to_owned());
         }
         _ => return Ok(()),
     };
+    let points = [AttachPoint::BeforeTraffic, AttachPoint::FullTraffic, AttachPoint::Bake];
+    let skipped = state.promoted_fully || lab.scenario.plan.returning || lab.scenario.stable == kept;
+    if forward
+        && !skipped
+        && let Some(gate) = super::traffic::waiting(lab, state, &points)
+    {
+        return broken(format!("{gate} never passed"));
+    }
     if world.target_unknown || world.router_unknown {
         return broken("the world cannot be looked at".to_owned());
     }
@@ -41,6 +54,9 @@ pub(in super::super) fn finish(
     let other = |slot: &&Slot| Some(slot.set) != kept && slot.life != Life::Gone;
     if let Some(slot) = world.slots.iter().find(other) {
         return broken(format!("{} is still there", lab.names.instance(slot)));
+    }
+    if kept.is_none() && world.slots.iter().any(|slot| slot.is(Flags::IN_SPLIT)) {
+        return broken("the split still has members".to_owned());
     }
     if let Some(set) = kept {
         whole(lab, world, state, set).or_else(broken)?;

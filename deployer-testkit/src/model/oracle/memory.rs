@@ -7,6 +7,7 @@ use super::{
         lab::Lab,
         memos::NOW,
         slot::{Flags, Life},
+        view,
         world::World,
     },
     Broken,
@@ -25,6 +26,7 @@ pub(in super::super) fn advance(
     direction(old, new)?;
     timers(old, new)?;
     failures(lab, world, old, new)?;
+    gates(lab, world, old, new)?;
     if old.artifact.is_some() && new.artifact != old.artifact {
         return Err(Broken::new("exact identity", "the pinned artifact changes"));
     }
@@ -93,9 +95,26 @@ fn failures(lab: &Lab<'_>, world: &World, old: &RolloutState, new: &RolloutState
         if old.failed.contains(id) || !new.failed.contains(id) {
             continue;
         }
-        let fine = matches!(slot.life, Life::Fresh | Life::Ready | Life::Stopping) && !slot.is(Flags::WRONG);
+        let late = slot.life == Life::Ready && slot.ready < lab.ticks.min_ready;
+        let well = matches!(slot.life, Life::Fresh | Life::Ready | Life::Stopping) && !late;
+        let fine = well && !slot.is(Flags::WRONG);
         if fine {
             return Err(Broken::new("failures", format!("{id} counts as failed, and is {:?}", slot.life)));
+        }
+    }
+    Ok(())
+}
+
+/// Only what a gate said is remembered as its verdict.
+fn gates(lab: &Lab<'_>, world: &World, old: &RolloutState, new: &RolloutState) -> Result<(), Broken> {
+    for record in new.gates.iter().filter(|record| record.verdict.is_some() && !old.gates.contains(record)) {
+        let bound = lab.scenario.plan.gates.iter().zip(&world.answers);
+        let said = bound
+            .filter(|(binding, answer)| binding.gate == record.gate && u32::from(answer.step) == record.step)
+            .any(|(_, answer)| Some(view::verdict(answer.verdict)) == record.verdict && answer.verdict < 3);
+        if !said {
+            let what = format!("{} is remembered as {:?}, which it did not say", record.gate, record.verdict);
+            return Err(Broken::new("gates", what));
         }
     }
     Ok(())

@@ -5,7 +5,11 @@ use deployer_core::strategy::{Cause, Decision, Direction, Outcome, RolloutState}
 use super::{super::world::World, Broken};
 
 /// That nobody was there for a while is no reason to give up: it says nothing about the release.
-pub(in super::super) fn resume(world: &World, state: &RolloutState, decision: &Decision) -> Result<(), Broken> {
+pub(in super::super) fn resume(
+    world: &World,
+    state: &RolloutState,
+    decision: &Decision,
+) -> Result<(), Broken> {
     let gives_up = match decision {
         Decision::Finish(Outcome::Stuck { .. }) => true,
         Decision::Advance { state: new, .. } => {

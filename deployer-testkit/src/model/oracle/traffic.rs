@@ -1,8 +1,8 @@
 //! Who may get requests.
 
 use deployer_core::{
-    model::{Share, Split},
-    strategy::{Command, RolloutState},
+    model::{AttachPoint, GateId, Share, Split},
+    strategy::{Command, GateRecord, RolloutState, Verdict},
 };
 
 use super::{
@@ -34,6 +34,7 @@ pub(super) fn shift(
             Err(Broken::new("empty rotation", "the maintenance page, and the strategy does not recreate"))
         };
     }
+    gates(lab, world, state, split)?;
     for share in split.shares() {
         if share.weight > 0 && share.members.is_empty() {
             let what = format!("{} has weight {} and no member", share.set, share.weight);
@@ -57,7 +58,8 @@ pub(super) fn shift(
 fn newcomers(lab: &Lab<'_>, world: &World, share: &Share) -> Result<(), Broken> {
     for member in &share.members {
         let id = Names::parse(&member.instance);
-        let slot = world.slots.iter().find(|slot| id == Some((slot.set, slot.id))).expect("it was carried out");
+        let slot =
+            world.slots.iter().find(|slot| id == Some((slot.set, slot.id))).expect("it was carried out");
         if slot.is(Flags::IN_SPLIT) && !slot.is(Flags::MOVED) {
             continue;
         }
@@ -79,13 +81,7 @@ fn newcomers(lab: &Lab<'_>, world: &World, share: &Share) -> Result<(), Broken> 
 }
 
 /// A set gets a share of the requests only if it can carry it.
-fn weight(
-    lab: &Lab<'_>,
-    world: &World,
-    after: &World,
-    state: &RolloutState,
-    set: u8,
-) -> Result<(), Broken> {
+fn weight(lab: &Lab<'_>, world: &World, after: &World, state: &RolloutState, set: u8) -> Result<(), Broken> {
     if !grows(world, after, set) {
         return Ok(());
     }
@@ -117,4 +113,37 @@ fn grows(world: &World, after: &World, set: u8) -> bool {
 fn works(world: &World) -> u32 {
     let works = |slot: &&Slot| slot.works() && world.serves(slot) && !slot.is(Flags::UNKNOWN);
     count(world.slots.iter().filter(works))
+}
+
+/// The new set gets its first request when the gates before it have passed.
+fn gates(lab: &Lab<'_>, world: &World, state: &RolloutState, split: &Split) -> Result<(), Broken> {
+    let candidate = lab.scenario.candidate;
+    let first = split.share(&lab.sets[usize::from(candidate)]).is_some_and(|share| !share.members.is_empty())
+        && !world.of(candidate).any(|slot| slot.is(Flags::IN_SPLIT));
+    if !first || state.promoted_fully || lab.scenario.plan.returning || Some(candidate) == lab.scenario.stable
+    {
+        return Ok(());
+    }
+    match waiting(lab, state, &[AttachPoint::BeforeTraffic]) {
+        Some(gate) => {
+            Err(Broken::new("gates", format!("the new set gets requests and {gate} has not passed")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A gate at one of these points that never passed.
+pub(super) fn waiting<'a>(
+    lab: &'a Lab<'_>,
+    state: &RolloutState,
+    points: &[AttachPoint],
+) -> Option<&'a GateId> {
+    let passed = |gate: &GateId| {
+        let pass = |record: &GateRecord| {
+            record.gate == *gate && matches!(record.verdict, Some(Verdict::Pass { .. }))
+        };
+        state.gates.iter().any(pass)
+    };
+    let bound = lab.scenario.plan.gates.iter().filter(|binding| points.contains(&binding.at));
+    bound.map(|binding| &binding.gate).find(|gate| !passed(gate))
 }
