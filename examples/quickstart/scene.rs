@@ -6,8 +6,8 @@ use deployer::{
     error::Problems,
     model::{Amount, Percent, ReleaseId, WorkloadId},
     strategy::{
-        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, Recreate, Rolling, RollingSettings, StepPause,
-        Strategy,
+        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, Recreate, Rolling, RollingSettings,
+        StepPause, Strategy,
     },
 };
 use deployer_testkit::app::{AppSettings, Health, Smoke};
@@ -40,9 +40,7 @@ pub enum Expected {
     /// The old release is live and no request failed.
     TakenBack,
     /// The old release is live; all failures were answers of the new one, whose share was this at most.
-    TakenBackAfter {
-        share: f64,
-    },
+    TakenBackAfter { share: f64 },
 }
 
 /// One deployment under load.
@@ -111,15 +109,20 @@ pub fn strategy(kind: &str) -> Result<Arc<dyn Strategy>, Problems> {
         pause: StepPause::For(Duration::from_millis(300)),
     };
     Ok(match kind {
-        "blue-green" => Arc::new(BlueGreen::new(BlueGreenSettings { bake: BAKE, ..BlueGreenSettings::default() })?),
+        "blue-green" => {
+            Arc::new(BlueGreen::new(BlueGreenSettings { bake: BAKE, ..BlueGreenSettings::default() })?)
+        }
         "canary" => {
             let steps = vec![step(10), step(25), step(50)];
             Arc::new(Canary::new(CanarySettings { steps, bake: BAKE, ..CanarySettings::default() })?)
         }
         "recreate" => Arc::new(Recreate::default()),
         _ => {
-            let settings =
-                RollingSettings { surge: Amount::Count(1), settle_window: BAKE, ..RollingSettings::default() };
+            let settings = RollingSettings {
+                surge: Amount::Count(1),
+                settle_window: BAKE,
+                ..RollingSettings::default()
+            };
             Arc::new(Rolling::new(settings)?)
         }
     })

@@ -35,7 +35,13 @@ pub struct Rows {
 
 impl Row {
     /// Judges a scene by its end and by the load on it.
-    pub fn judge(scene: &Scene, outcome: &'static str, took: Duration, load: &LoadResult, retried: u64) -> Self {
+    pub fn judge(
+        scene: &Scene,
+        outcome: &'static str,
+        took: Duration,
+        load: &LoadResult,
+        retried: u64,
+    ) -> Self {
         Self {
             strategy: scene.kind,
             release: scene.release.to_owned(),
@@ -80,7 +86,11 @@ fn blame(scene: &Scene, load: &LoadResult, share: f64) -> Option<String> {
         return Some("the bad release never answered, so nothing was shown".into());
     };
     if bad.failed != load.failed {
-        return Some(format!("{} of {} failures were not answered by the bad release\n{load}", load.failed - bad.failed, load.failed));
+        return Some(format!(
+            "{} of {} failures were not answered by the bad release\n{load}",
+            load.failed - bad.failed,
+            load.failed
+        ));
     }
     let served = (bad.last_answer.saturating_sub(bad.first_answer)).as_secs_f64() * f64::from(load.rate);
     // 4.5 standard deviations of a binomial, and one for the ends.

@@ -63,10 +63,9 @@ impl Stand {
         for scene in scene::all() {
             for id in self.journal.list(&scene.workload()?).await? {
                 let events = self.journal.load(&id).await?;
-                let is_it = |kind: &EventKind| {
-                    matches!(kind, EventKind::RolloutStarted { plan, .. } if plan.release.id.as_str() == scene.release)
-                };
-                let ended = events.last().is_some_and(|e| matches!(e.kind, EventKind::DeploymentFinished { .. }));
+                let is_it = |kind: &EventKind| matches!(kind, EventKind::RolloutStarted { plan, .. } if plan.release.id.as_str() == scene.release);
+                let ended =
+                    events.last().is_some_and(|e| matches!(e.kind, EventKind::DeploymentFinished { .. }));
                 if !ended && events.iter().any(|event| is_it(&event.kind)) {
                     return Ok(Some(scene));
                 }
@@ -77,23 +76,24 @@ impl Stand {
 
     /// Where the workload answers.
     pub async fn address(&self, workload: &WorkloadId) -> Result<SocketAddr, Failure> {
-        let context = CallContext {
-            workload: workload.clone(),
-            deployment: DeploymentId::new("quickstart")?,
-            epoch: Epoch(0),
-            deadline: Duration::from_secs(10),
-        };
-        Ok(self.host.router(workload.clone(), ([127, 0, 0, 1], 0).into()).bind(&context).await?)
+        Ok(self.host.router(workload.clone(), ([127, 0, 0, 1], 0).into()).bind(&context(workload)?).await?)
+    }
+
+    /// Requests that the proxy of a workload sent again because they had never been written.
+    pub async fn retried(&self, workload: &WorkloadId) -> Result<u64, Failure> {
+        let router = self.host.router(workload.clone(), ([127, 0, 0, 1], 0).into());
+        Ok(router.stats(&context(workload)?).await?.sets.iter().map(|set| set.retried).sum())
     }
 
     /// v1, without load: there is nothing to lose yet.
     pub fn first(&self, scene: &Scene) -> Result<Deployment, Failure> {
         let app = scene::app("v1", Nature::Good);
-        self.deployment(scene.workload()?, ReleaseId::new("v1")?, &app, scene.strategy()?)
+        self.deployment(scene.workload()?, ReleaseId::new("v1")?, &app, scene.strategy()?, false)
     }
 
     pub fn of(&self, scene: &Scene) -> Result<Deployment, Failure> {
-        self.deployment(scene.workload()?, scene.release_id()?, &scene.app(), scene.strategy()?)
+        let judged = scene.kind != "recreate";
+        self.deployment(scene.workload()?, scene.release_id()?, &scene.app(), scene.strategy()?, judged)
     }
 
     fn deployment(
@@ -102,6 +102,7 @@ impl Stand {
         release: ReleaseId,
         app: &AppSettings,
         strategy: Arc<dyn Strategy>,
+        judged: bool,
     ) -> Result<Deployment, Failure> {
         let mut process = ProcessSpec::new(std::env::current_exe()?).restart(RestartPolicy::Never);
         // The helper says by the environment which port it is.
@@ -122,7 +123,7 @@ impl Stand {
         let mut builder = Deployment::builder(workload)
             .release(process.release(release))
             .replicas(Replicas::Fixed(REPLICAS))
-            .strategy(strategy.clone())
+            .strategy(strategy)
             .target(self.host.target())
             .router(router)
             .check(healthy)
@@ -132,13 +133,24 @@ impl Stand {
             .engine(EngineSettings::default())
             .journal(self.journal.clone())
             .lock(self.lock.clone());
-        if strategy.name() != "recreate" {
-            builder = builder
-                .gate(AttachPoint::EachStep, GateId::new("errors")?, errors.clone())
-                .gate(AttachPoint::Bake, GateId::new("errors")?, errors);
+        if judged {
+            builder = builder.gate(AttachPoint::EachStep, GateId::new("errors")?, errors.clone()).gate(
+                AttachPoint::Bake,
+                GateId::new("errors")?,
+                errors,
+            );
         }
         Ok(builder.build()?)
     }
+}
+
+fn context(workload: &WorkloadId) -> Result<CallContext, Failure> {
+    Ok(CallContext {
+        workload: workload.clone(),
+        deployment: DeploymentId::new("quickstart")?,
+        epoch: Epoch(0),
+        deadline: Duration::from_secs(10),
+    })
 }
 
 pub fn probing() -> ProbeSettings {
