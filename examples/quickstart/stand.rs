@@ -18,18 +18,18 @@ use deployer_testkit::app::AppSettings;
 
 use crate::scene::{self, Nature, REPLICAS, Scene};
 
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long after its start an instance has to be healthy.
-pub const START_DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const START_DEADLINE: Duration = Duration::from_secs(2);
 /// How long requests in flight may take to end.
-pub const DRAIN: Duration = Duration::from_secs(5);
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 /// How long the error rate is looked at, at each step.
-pub const OBSERVE: Duration = Duration::from_millis(300);
+pub(crate) const OBSERVE: Duration = Duration::from_millis(300);
 
 /// Real processes of this host behind the embedded proxy.
 #[derive(Debug)]
-pub struct Stand {
+pub(crate) struct Stand {
     directory: PathBuf,
     host: LocalHost,
     journal: Arc<FileJournal>,
@@ -38,12 +38,12 @@ pub struct Stand {
 
 impl Stand {
     /// The directory of this user: the same at the next run, so that a run that was killed is found again.
-    pub fn directory() -> Result<PathBuf, Failure> {
+    pub(crate) fn directory() -> Result<PathBuf, Failure> {
         let user = std::fs::metadata("/proc/self")?.uid();
         Ok(std::env::temp_dir().join(format!("deployer-quickstart-{user}")))
     }
 
-    pub async fn open() -> Result<Self, Failure> {
+    pub(crate) async fn open() -> Result<Self, Failure> {
         let directory = Self::directory()?;
         let host = LocalHost::start(LocalSettings::new(&directory)).await?;
         let journal = Arc::new(FileJournal::open(directory.join("journal"))?);
@@ -52,14 +52,14 @@ impl Stand {
     }
 
     /// Stops everything and removes the directory.
-    pub async fn close(self) -> Result<(), Failure> {
+    pub(crate) async fn close(self) -> Result<(), Failure> {
         self.host.shutdown(OnShutdown::StopInstances, Duration::from_secs(20)).await?;
         std::fs::remove_dir_all(&self.directory)?;
         Ok(())
     }
 
     /// The scene that an earlier run was killed in, if there is one.
-    pub async fn unfinished(&self) -> Result<Option<Scene>, Failure> {
+    pub(crate) async fn unfinished(&self) -> Result<Option<Scene>, Failure> {
         for scene in scene::all() {
             for id in self.journal.list(&scene.workload()?).await? {
                 let events = self.journal.load(&id).await?;
@@ -75,23 +75,23 @@ impl Stand {
     }
 
     /// Where the workload answers.
-    pub async fn address(&self, workload: &WorkloadId) -> Result<SocketAddr, Failure> {
+    pub(crate) async fn address(&self, workload: &WorkloadId) -> Result<SocketAddr, Failure> {
         Ok(self.host.router(workload.clone(), ([127, 0, 0, 1], 0).into()).bind(&context(workload)?).await?)
     }
 
     /// Requests that the proxy of a workload sent again because they had never been written.
-    pub async fn retried(&self, workload: &WorkloadId) -> Result<u64, Failure> {
+    pub(crate) async fn retried(&self, workload: &WorkloadId) -> Result<u64, Failure> {
         let router = self.host.router(workload.clone(), ([127, 0, 0, 1], 0).into());
         Ok(router.stats(&context(workload)?).await?.sets.iter().map(|set| set.retried).sum())
     }
 
     /// v1, without load: there is nothing to lose yet.
-    pub fn first(&self, scene: &Scene) -> Result<Deployment, Failure> {
+    pub(crate) fn first(&self, scene: &Scene) -> Result<Deployment, Failure> {
         let app = scene::app("v1", Nature::Good);
         self.deployment(scene.workload()?, ReleaseId::new("v1")?, &app, scene.strategy()?, false)
     }
 
-    pub fn of(&self, scene: &Scene) -> Result<Deployment, Failure> {
+    pub(crate) fn of(&self, scene: &Scene) -> Result<Deployment, Failure> {
         let judged = scene.kind != "recreate";
         self.deployment(scene.workload()?, scene.release_id()?, &scene.app(), scene.strategy()?, judged)
     }
@@ -153,7 +153,7 @@ fn context(workload: &WorkloadId) -> Result<CallContext, Failure> {
     })
 }
 
-pub fn probing() -> ProbeSettings {
+pub(crate) fn probing() -> ProbeSettings {
     ProbeSettings {
         interval: Duration::from_millis(100),
         start_interval: Duration::from_millis(20),
@@ -161,6 +161,6 @@ pub fn probing() -> ProbeSettings {
     }
 }
 
-pub fn settings() -> RolloutSettings {
+pub(crate) fn settings() -> RolloutSettings {
     RolloutSettings { start_deadline: START_DEADLINE, drain: DRAIN, ..RolloutSettings::default() }
 }
