@@ -239,8 +239,9 @@ impl State {
         }
         for (key, set) in self.sets.iter_mut().filter(|((of, _), _)| of == workload) {
             for instance in set.instances.iter_mut().filter(|one| one.exists()) {
-                let routed = traffic::sends_to(&split, &key.1, instance, by_member);
-                if by_member && routed && !instance.routed && !instance.works(now) {
+                let admitted = by_member || instance.works(now);
+                let routed = admitted && traffic::sends_to(&split, &key.1, instance, by_member);
+                if routed && !instance.routed && !instance.works(now) {
                     kinds.push(IncidentKind::RoutedToUnready { instance: instance.id.clone() });
                 }
                 if instance.routed && !routed {

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use deployer_core::{
     error::ErrorKind,
-    model::{Epoch, InstancePhase, Maintenance, SetSpec, Split},
+    model::{Epoch, InstancePhase, Maintenance, ReleaseId, SetSpec, Split},
     ports::{Clock as _, HealthCheck as _},
     strategy::Probe,
 };
-use deployer_testkit::world::{CallKind, CallOutcome, Fault, FaultRates, Latency, WorldSettings};
+use deployer_testkit::{
+    TestClock,
+    world::{Behaviour, CallKind, CallOutcome, Fault, FaultRates, Latency, WorldSettings},
+};
 use futures::StreamExt as _;
 
 use super::{Fixture, release, set};
@@ -131,4 +134,23 @@ async fn the_same_seed_gives_the_same_world() {
     }
     assert_eq!(story(7).await, story(7).await);
     assert_ne!(story(7).await, story(8).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_while_nobody_looks_is_written_down_at_its_moment() {
+    let mut settings = WorldSettings { routed: false, call: Latency::NONE, ..WorldSettings::default() };
+    (settings.start, settings.ready) = (Latency::millis(1000, 1000), Latency::millis(2000, 2000));
+    let f = Fixture::new(settings);
+    let dies_after = Some(Duration::from_secs(10));
+    f.world.behave(ReleaseId::new("v1").unwrap(), Behaviour { dies_after, ..Behaviour::default() });
+    assert_eq!(f.size(&release("v1"), 2, &[]).await, None);
+    f.pass(60).await;
+    let history = f.world.history(&f.web);
+    let seen: Vec<_> = history
+        .iter()
+        .map(|one| (one.at.since(TestClock::START).as_secs(), one.available, one.total))
+        .collect();
+    assert_eq!(seen, [(0, 0, 2), (3, 2, 2), (10, 0, 0)]);
+    let extremes = f.world.extremes(&f.web, TestClock::START.after(Duration::from_secs(5)));
+    assert_eq!((extremes.max_available, extremes.min_available), (2, 0));
 }

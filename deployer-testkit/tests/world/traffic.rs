@@ -83,6 +83,16 @@ async fn rude_handling_is_noticed() {
         f.caused()
     );
 
+    let f = Fixture::new(settings());
+    let (old, new) = (f.world.put(&f.web, &release("v1"), 1), release("v2"));
+    assert_eq!(f.size(&new, 1, &[]).await, None);
+    f.pass(5).await;
+    let running = f.instances("v2").await;
+    f.send_to(&[("v1", 1, &old), ("v2", 1, &running)]).await;
+    assert_eq!(f.size(&new, 0, &[]).await, None);
+    let stopped = IncidentKind::StoppedInRotation { instance: running[0].id.clone() };
+    assert_eq!(f.caused(), [stopped], "requests may come at any moment");
+
     let f = Fixture::new(WorldSettings { start: Latency::millis(5000, 5000), ..settings() });
     assert_eq!(f.size(&release("v1"), 1, &[]).await, None);
     let starting = f.instances("v1").await;
@@ -141,7 +151,7 @@ async fn a_platform_that_admits_by_itself_says_who_is_ready_and_sends_them_reque
     assert!(seen.iter().all(|one| one.phase == InstancePhase::Running { ready: Some(true) }), "{seen:?}");
     assert_eq!(f.world.available(&f.web), 2);
     assert_eq!(f.size(&release("v1"), 1, &[]).await, None);
-    assert_eq!(f.world.available(&f.web), 1);
+    assert_eq!((f.world.available(&f.web), f.world.in_rotation(&f.web).len()), (1, 1));
     assert_eq!(f.caused(), []);
 }
 
