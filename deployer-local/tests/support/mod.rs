@@ -71,7 +71,12 @@ impl TestHost {
     }
 
     /// Waits until the instances of a set are as wanted.
-    pub(crate) async fn until(&self, set: &str, what: &str, wanted: impl Fn(&[Instance]) -> bool) -> Vec<Instance> {
+    pub(crate) async fn until(
+        &self,
+        set: &str,
+        what: &str,
+        wanted: impl Fn(&[Instance]) -> bool,
+    ) -> Vec<Instance> {
         let deadline = Instant::now() + LIMIT;
         loop {
             let instances = self.instances(set).await;
