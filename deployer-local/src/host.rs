@@ -115,13 +115,12 @@ impl LocalHost {
     pub async fn shutdown(&self, instances: OnShutdown, deadline: Duration) -> Result<(), BackendError> {
         let operation = "shut down local helper";
         let until = Instant::now() + deadline;
-        let pid = self.helper().await?;
         let call =
             Call { operation: operation.to_owned(), method: Method::POST, path: "/v1/shutdown", deadline };
         self.client.send::<serde_json::Value>(call, &Shutdown { instances }).await?;
-        while Path::new(&format!("/proc/{pid}")).exists() {
+        while self.client.directory().is_locked() {
             if Instant::now() >= until {
-                let message = format!("process {pid} has not ended within {deadline:?}");
+                let message = format!("it has not ended within {deadline:?}");
                 return Err(Refusal::new(ErrorKind::TimedOut, message).into_error(operation));
             }
             sleep(Duration::from_millis(2)).await;

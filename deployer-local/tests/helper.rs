@@ -9,7 +9,6 @@ use std::{
         fs::{MetadataExt as _, PermissionsExt as _},
         net::UnixStream,
     },
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -77,13 +76,13 @@ async fn a_helper_killed_at_any_moment_of_an_apply_leaves_no_orphan() {
         let pid = host.host.helper().await.unwrap();
         let killer = std::thread::spawn(move || {
             // From before the first save to after the last start.
-            std::thread::sleep(Duration::from_micros(round * 300));
+            std::thread::sleep(Duration::from_micros(round * 500));
             support::kill(pid);
         });
         // Whether it was done nobody knows: it is said again, as the engine does.
         let _ = host.target.apply(&context(1), &release, &three).await;
         killer.join().unwrap();
-        until("the helper is dead", || !Path::new(&format!("/proc/{pid}")).exists()).await;
+        host.until_helper_is_dead().await;
         host.target.apply(&context(1), &release, &three).await.unwrap();
         let running: Vec<String> = host.running("v1").await.iter().map(ToString::to_string).collect();
         let processes: Vec<String> = host.processes().into_iter().map(|(id, _)| id).collect();
@@ -167,9 +166,10 @@ async fn the_helper_ends_when_it_is_told() {
     let release = host.prepare("v1", sleeper()).await;
     host.apply(&release, 2, &[]).await;
     let (before, processes) = (host.instances("v1").await, host.processes());
-    let helper = host.host.helper().await.unwrap();
     host.host.shutdown(OnShutdown::LeaveInstances, LIMIT).await.unwrap();
-    assert!(!Path::new(&format!("/proc/{helper}")).exists());
+    let lock = fs::File::open(host.host.directory().join("lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    drop(lock);
     assert_eq!(host.processes(), processes);
     assert_eq!(host.instances("v1").await, before, "the next helper takes them over");
 

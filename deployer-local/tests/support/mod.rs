@@ -107,8 +107,14 @@ impl TestHost {
     pub(crate) async fn kill_helper(&self) -> u32 {
         let pid = self.host.helper().await.unwrap();
         kill(pid);
-        until("the helper is dead", || !Path::new(&format!("/proc/{pid}")).exists()).await;
+        self.until_helper_is_dead().await;
         pid
+    }
+
+    /// Not its number is looked at but its socket: the first may be there for long, until its parent reaps it.
+    pub(crate) async fn until_helper_is_dead(&self) {
+        let socket = self.host.directory().join("socket");
+        until("the helper is dead", || std::os::unix::net::UnixStream::connect(&socket).is_err()).await;
     }
 
     /// Process numbers by instance, as the processes themselves say.
