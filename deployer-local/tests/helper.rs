@@ -119,6 +119,32 @@ async fn a_process_that_the_state_does_not_know_is_killed_at_the_next_start() {
 }
 
 #[tokio::test]
+async fn an_instance_whose_start_was_not_saved_is_found_by_its_marks() {
+    let host = TestHost::start().await;
+    let release = host.prepare("v1", sleeper()).await;
+    host.apply(&release, 1, &[]).await;
+    let processes = host.processes();
+    host.kill_helper().await;
+    // As saved before the start.
+    let path = host.host.directory().join("state.json");
+    let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let instance = &mut state["workloads"]["web"]["sets"]["v1"]["instances"][0];
+    assert_eq!(instance["life"], "running");
+    instance["life"] = "planned".into();
+    instance["process"] = serde_json::Value::Null;
+    fs::write(&path, state.to_string()).unwrap();
+    assert_eq!(host.running("v1").await.len(), 1);
+    assert_eq!(host.processes(), processes, "taken over, not started again");
+    // And if there was no time to start it, it is started now.
+    host.kill_helper().await;
+    support::kill(processes[0].1);
+    until("it is dead", || host.processes().is_empty()).await;
+    fs::write(&path, state.to_string()).unwrap();
+    assert_eq!(host.running("v1").await.len(), 1);
+    assert_eq!(host.processes().len(), 1);
+}
+
+#[tokio::test]
 async fn a_saved_number_that_another_process_has_now_is_left_alone() {
     let host = TestHost::start().await;
     let release = host.prepare("v1", sleeper().restart(RestartPolicy::Never)).await;
