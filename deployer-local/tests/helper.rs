@@ -1,5 +1,7 @@
 //! The helper: killed, started twice, shut down, spoken to by hand.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::{
@@ -233,6 +235,27 @@ async fn a_helper_that_cannot_start_says_why() {
     fs::write(newer.join("state.json"), r#"{"format":9}"#).unwrap();
     let error = start(HelperProgram::Binary(support::HELPER.into()), "newer").await;
     assert!(error.message.contains("format 9") && error.message.contains("helper.log"), "{error}");
+}
+
+#[tokio::test]
+async fn a_helper_of_another_version_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let place = parent.path().join("d");
+    fs::create_dir(&place).unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(place.join("socket")).unwrap();
+    let other = std::thread::spawn(move || {
+        for stream in listener.incoming().take(2) {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ =
+                stream.write_all(b"HTTP/1.1 200 OK\r\ndeployer-protocol: 99\r\ncontent-length: 2\r\n\r\n{}");
+        }
+    });
+    let host = LocalHost::start(settings(&place)).await.unwrap();
+    let error = host.helper().await.unwrap_err();
+    assert!(error.kind == ErrorKind::Unsupported && error.message.contains("protocol 99"), "{error}");
+    other.join().unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Sets of real processes: sizes, victims, epochs, ends and their evidence, limits.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::{
@@ -157,6 +159,34 @@ async fn a_failing_instance_is_restarted_as_often_as_its_policy_says() {
     host.apply(&release, 1, &[]).await;
     let (instance, reason) = host.until_failed("v3").await;
     assert!(instance.restarts == 0 && reason.contains("status 0"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_restart_can_be_removed() {
+    let host = TestHost::start().await;
+    let policy = RestartPolicy::OnFailure { max: 1, backoff: Duration::from_secs(600) };
+    let release = host.prepare("v1", ProcessSpec::new("/bin/false").restart(policy)).await;
+    host.apply(&release, 1, &[]).await;
+    host.until("v1", "waiting", |it| it[0].phase == InstancePhase::Starting).await;
+    // It counts, so nothing is started in its place, by a new helper neither.
+    host.apply(&release, 1, &[]).await;
+    host.kill_helper().await;
+    assert_eq!(host.instances("v1").await.len(), 1);
+    host.apply(&release, 0, &[]).await;
+    assert_eq!(host.instances("v1").await, []);
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_is_failed() {
+    let host = TestHost::start().await;
+    let script = host.files().join("script");
+    fs::write(&script, "#!/missing/interpreter\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let release = host.prepare("v1", ProcessSpec::new(&script)).await;
+    host.apply(&release, 1, &[]).await;
+    let (instance, reason) = host.until_failed("v1").await;
+    assert!(reason.starts_with("could not be started") && reason.contains("script"), "{reason}");
+    assert_eq!(instance.restarts, 0);
 }
 
 #[tokio::test]

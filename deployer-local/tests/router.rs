@@ -1,5 +1,7 @@
 //! The embedded proxy as a traffic router, in front of real processes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::{
