@@ -177,9 +177,9 @@ impl Attempt<'_> {
                     self.claim.set().count_retried();
                     return Next::SameMember(head.map(|()| Upload::absent()));
                 }
-                error.to_string()
+                error
             }
-            Failure::Malformed(error) => error.to_string(),
+            Failure::Malformed(error) => error,
             Failure::TimedOut => {
                 self.failed();
                 return Next::GiveUp(answer::timed_out());
@@ -245,7 +245,7 @@ impl Attempt<'_> {
         {
             Source::Connection(connection)
         } else {
-            Source::Task(DrivenBy::a_task(connection))
+            Source::Task { _until_dropped: DrivenBy::a_task(connection) }
         };
         let events = headers::is_event_stream(response.headers()) && !response.body().is_end_stream();
         let Self { mut claim, client, .. } = self;
