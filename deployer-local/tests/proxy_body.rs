@@ -1,4 +1,5 @@
 //! Bodies in both directions, and how long a claim lives.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod proxy_support;
 
@@ -117,6 +118,34 @@ async fn a_client_that_does_not_read_slows_the_member_down() {
     drop(socket);
     is_idle(&proxy).await;
     assert_eq!(proxy.stats().sets[0].client_gone, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
+    let size = 16 << 20;
+    let backend = Backend::start(move |_| async move { text(vec![b'x'; size]) }).await;
+    let settings = ProxySettings { client_stall: Duration::from_millis(600), ..Default::default() };
+    let proxy = start_with(settings, &serve(vec![share("v1", 1, &[backend.address])]));
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut stuck = TcpStream::connect(proxy.local_address()).await.unwrap();
+    stuck.write_all(request).await.unwrap();
+    eventually("it is in flight", || proxy.stats().members[0].in_flight == 1).await;
+    is_idle(&proxy).await;
+    assert_eq!(proxy.stats().sets[0].client_gone, 1);
+    let mut slow = TcpStream::connect(proxy.local_address()).await.unwrap();
+    slow.write_all(request).await.unwrap();
+    let (mut total, mut bytes) = (0, vec![0; 1 << 20]);
+    while total < size {
+        // All in all this takes longer than a stall may.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let mut taken = 0;
+        while taken < bytes.len() && total < size {
+            let count = within(slow.read(&mut bytes)).await.unwrap();
+            assert!(count > 0, "cut after {total} bytes");
+            (taken, total) = (taken + count, total + count);
+        }
+    }
+    drop(stuck);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

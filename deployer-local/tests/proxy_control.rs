@@ -1,4 +1,5 @@
 //! Control calls: what they return, and that they wait for no request.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod proxy_support;
 

@@ -1,4 +1,5 @@
 //! Who gets which requests.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod proxy_support;
 

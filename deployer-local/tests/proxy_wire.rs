@@ -1,4 +1,5 @@
 //! What two parsers could understand differently, byte by byte.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod proxy_support;
 
