@@ -2,5 +2,9 @@
 //! exhaustive check of strategies.
 
 pub mod app;
+mod clock;
 pub mod load;
 pub mod model;
+pub mod world;
+
+pub use clock::TestClock;

@@ -11,7 +11,11 @@ mod stand;
 
 use std::{process::ExitCode, time::Duration};
 
-use deployer::{engine::Deployment, error::{DeployError, report}, event::Lines};
+use deployer::{
+    engine::Deployment,
+    error::{DeployError, report},
+    event::Lines,
+};
 use deployer_testkit::load::Load;
 use futures::StreamExt as _;
 
@@ -68,7 +72,13 @@ async fn run(json: bool) -> Result<Rows, Failure> {
     say(json, &show::settings());
     let mut rows = Rows { deployments: Vec::new() };
     if let Some(scene) = stand.unfinished().await? {
-        say(json, &format!("\nan earlier run was killed while it deployed {} by {}: resuming", scene.release, scene.kind));
+        say(
+            json,
+            &format!(
+                "\nan earlier run was killed while it deployed {} by {}: resuming",
+                scene.release, scene.kind
+            ),
+        );
         rows.deployments.push(play(&stand, &scene, json).await?);
         say(json, "\nit ended well; now all of it from the start");
     }
@@ -101,12 +111,22 @@ async fn play(stand: &Stand, scene: &Scene, json: bool) -> Result<Row, Failure> 
     let load = load.stop().await;
     let retried = stand.retried(&workload).await?.saturating_sub(retried_before);
     let row = Row::judge(scene, outcome, took, &load, retried);
-    say(json, &format!("   {outcome} in {:.2} s; {} requests, {} failed, {retried} retried by the proxy", row.seconds, row.requests, row.failed));
+    say(
+        json,
+        &format!(
+            "   {outcome} in {:.2} s; {} requests, {} failed, {retried} retried by the proxy",
+            row.seconds, row.requests, row.failed
+        ),
+    );
     Ok(row)
 }
 
 /// Runs a deployment and shows its events as they come.
-async fn watch(deployment: &Deployment, load: &deployer_testkit::load::LoadHandle, json: bool) -> Result<&'static str, Failure> {
+async fn watch(
+    deployment: &Deployment,
+    load: &deployer_testkit::load::LoadHandle,
+    json: bool,
+) -> Result<&'static str, Failure> {
     let mut events = deployment.events();
     let mut lines = Lines::default();
     let run = deployment.run();
@@ -122,7 +142,7 @@ async fn watch(deployment: &Deployment, load: &deployer_testkit::load::LoadHandl
     };
     match result {
         Ok(_) => Ok("succeeded"),
-        Err(DeployError::RolledBack { cause }) => {
+        Err(DeployError::RolledBack { cause, .. }) => {
             say(json, &format!("   taken back: {cause}"));
             Ok("rolled_back")
         }

@@ -6,24 +6,24 @@ use deployer::{
     error::Problems,
     model::{Amount, Percent, ReleaseId, WorkloadId},
     strategy::{
-        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, Recreate, Rolling, RollingSettings, StepPause,
-        Strategy,
+        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, Recreate, Rolling, RollingSettings,
+        StepPause, Strategy,
     },
 };
 use deployer_testkit::app::{AppSettings, Health, Smoke};
 
 /// Instances of each workload.
-pub const REPLICAS: u32 = 4;
+pub(crate) const REPLICAS: u32 = 4;
 /// How long an instance takes until it listens.
-pub const START_DELAY: Duration = Duration::from_millis(200);
+pub(crate) const START_DELAY: Duration = Duration::from_millis(200);
 /// How long an answer takes.
-pub const WORK: Duration = Duration::from_millis(2);
+pub(crate) const WORK: Duration = Duration::from_millis(2);
 /// Bake time and settle window.
-pub const BAKE: Duration = Duration::from_millis(800);
+pub(crate) const BAKE: Duration = Duration::from_millis(800);
 
 /// How a release behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nature {
+pub(crate) enum Nature {
     Good,
     NeverHealthy,
     FailsSmoke,
@@ -32,7 +32,7 @@ pub enum Nature {
 
 /// What has to come of a scene.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Expected {
+pub(crate) enum Expected {
     /// It is live and no request failed.
     Lossless,
     /// It is live; how long nothing answered is measured.
@@ -40,40 +40,38 @@ pub enum Expected {
     /// The old release is live and no request failed.
     TakenBack,
     /// The old release is live; all failures were answers of the new one, whose share was this at most.
-    TakenBackAfter {
-        share: f64,
-    },
+    TakenBackAfter { share: f64 },
 }
 
 /// One deployment under load.
 #[derive(Debug, Clone)]
-pub struct Scene {
-    pub kind: &'static str,
-    pub release: &'static str,
-    pub nature: Nature,
-    pub expected: Expected,
+pub(crate) struct Scene {
+    pub(crate) kind: &'static str,
+    pub(crate) release: &'static str,
+    pub(crate) nature: Nature,
+    pub(crate) expected: Expected,
 }
 
 impl Scene {
-    pub fn workload(&self) -> Result<WorkloadId, deployer::model::InvalidName> {
+    pub(crate) fn workload(&self) -> Result<WorkloadId, deployer::model::InvalidName> {
         WorkloadId::new(format!("web-{}", self.kind))
     }
 
-    pub fn release_id(&self) -> Result<ReleaseId, deployer::model::InvalidName> {
+    pub(crate) fn release_id(&self) -> Result<ReleaseId, deployer::model::InvalidName> {
         ReleaseId::new(self.release)
     }
 
-    pub fn app(&self) -> AppSettings {
+    pub(crate) fn app(&self) -> AppSettings {
         app(self.release, self.nature)
     }
 
-    pub fn strategy(&self) -> Result<Arc<dyn Strategy>, Problems> {
+    pub(crate) fn strategy(&self) -> Result<Arc<dyn Strategy>, Problems> {
         strategy(self.kind)
     }
 }
 
 /// All of it, in order; the first one of each strategy finds v1 running.
-pub fn all() -> Vec<Scene> {
+pub(crate) fn all() -> Vec<Scene> {
     let good = |kind, expected| Scene { kind, release: "v2", nature: Nature::Good, expected };
     let mut scenes = Vec::new();
     for (kind, share) in [("rolling", 0.25), ("blue-green", 1.0), ("canary", 0.25)] {
@@ -90,7 +88,7 @@ pub fn all() -> Vec<Scene> {
 }
 
 /// The demo application as a release.
-pub fn app(release: &str, nature: Nature) -> AppSettings {
+pub(crate) fn app(release: &str, nature: Nature) -> AppSettings {
     let mut app = AppSettings::new(release, 0);
     app.start_delay = START_DELAY;
     app.work = WORK;
@@ -104,22 +102,27 @@ pub fn app(release: &str, nature: Nature) -> AppSettings {
 }
 
 /// Settings are shortened, so that the whole takes less than two minutes; see `show::settings`.
-pub fn strategy(kind: &str) -> Result<Arc<dyn Strategy>, Problems> {
+pub(crate) fn strategy(kind: &str) -> Result<Arc<dyn Strategy>, Problems> {
     let step = |weight| CanaryStep {
         weight: Percent::new(weight).unwrap_or_default(),
         instances: None,
         pause: StepPause::For(Duration::from_millis(300)),
     };
     Ok(match kind {
-        "blue-green" => Arc::new(BlueGreen::new(BlueGreenSettings { bake: BAKE, ..BlueGreenSettings::default() })?),
+        "blue-green" => {
+            Arc::new(BlueGreen::new(BlueGreenSettings { bake: BAKE, ..BlueGreenSettings::default() })?)
+        }
         "canary" => {
             let steps = vec![step(10), step(25), step(50)];
             Arc::new(Canary::new(CanarySettings { steps, bake: BAKE, ..CanarySettings::default() })?)
         }
         "recreate" => Arc::new(Recreate::default()),
         _ => {
-            let settings =
-                RollingSettings { surge: Amount::Count(1), settle_window: BAKE, ..RollingSettings::default() };
+            let settings = RollingSettings {
+                surge: Amount::Count(1),
+                settle_window: BAKE,
+                ..RollingSettings::default()
+            };
             Arc::new(Rolling::new(settings)?)
         }
     })

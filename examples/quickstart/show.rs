@@ -12,30 +12,36 @@ use crate::{
 
 /// One deployment as the last line of `--json` has it.
 #[derive(Debug, Serialize)]
-pub struct Row {
-    pub strategy: &'static str,
-    pub release: String,
-    pub outcome: &'static str,
-    pub seconds: f64,
-    pub requests: u64,
-    pub failed: u64,
+pub(crate) struct Row {
+    pub(crate) strategy: &'static str,
+    pub(crate) release: String,
+    pub(crate) outcome: &'static str,
+    pub(crate) seconds: f64,
+    pub(crate) requests: u64,
+    pub(crate) failed: u64,
     /// Requests that the proxy sent again, to another instance, because they were never written: not failures, but
     /// not hidden either.
-    pub retried: u64,
+    pub(crate) retried: u64,
     /// The longest time without a successful answer, in seconds.
-    pub longest_gap: f64,
+    pub(crate) longest_gap: f64,
     /// What is wrong with it; nothing if it is as expected.
-    pub wrong: Option<String>,
+    pub(crate) wrong: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Rows {
-    pub deployments: Vec<Row>,
+pub(crate) struct Rows {
+    pub(crate) deployments: Vec<Row>,
 }
 
 impl Row {
     /// Judges a scene by its end and by the load on it.
-    pub fn judge(scene: &Scene, outcome: &'static str, took: Duration, load: &LoadResult, retried: u64) -> Self {
+    pub(crate) fn judge(
+        scene: &Scene,
+        outcome: &'static str,
+        took: Duration,
+        load: &LoadResult,
+        retried: u64,
+    ) -> Self {
         Self {
             strategy: scene.kind,
             release: scene.release.to_owned(),
@@ -80,18 +86,24 @@ fn blame(scene: &Scene, load: &LoadResult, share: f64) -> Option<String> {
         return Some("the bad release never answered, so nothing was shown".into());
     };
     if bad.failed != load.failed {
-        return Some(format!("{} of {} failures were not answered by the bad release\n{load}", load.failed - bad.failed, load.failed));
+        return Some(format!(
+            "{} of {} failures were not answered by the bad release\n{load}",
+            load.failed - bad.failed,
+            load.failed
+        ));
     }
-    let served = (bad.last_answer.saturating_sub(bad.first_answer)).as_secs_f64() * f64::from(load.rate);
-    // 4.5 standard deviations of a binomial, and one for the ends.
-    let most = served * share + 4.5 * (served * share * (1.0 - share)).sqrt() + 1.0;
+    // Between its first and its last answer; what it answered last was sent one latency earlier.
+    let served = bad.last_answer.saturating_sub(bad.first_answer) + load.latency.per_mille(990);
+    let served = served.as_secs_f64() * f64::from(load.rate);
+    // 4.5 standard deviations of a binomial, and one request for each end.
+    let most = served * share + 4.5 * (served * share * (1.0 - share)).sqrt() + 2.0;
     #[expect(clippy::cast_precision_loss, reason = "thousands of requests")]
     let total = bad.total as f64;
     (total > most).then(|| format!("the bad release answered {total} requests, its share was {most:.0}"))
 }
 
 /// The settings that are shorter here than their defaults.
-pub fn settings() -> String {
+pub(crate) fn settings() -> String {
     let mut text = String::new();
     let probing = stand::probing();
     let ms = |duration: Duration| duration.as_millis();
@@ -113,7 +125,7 @@ pub fn settings() -> String {
 }
 
 /// The table at the end.
-pub fn table(rows: &Rows) -> String {
+pub(crate) fn table(rows: &Rows) -> String {
     let mut text = format!(
         "{:<11} {:<18} {:<12} {:>8} {:>9} {:>7} {:>8} {:>9}\n",
         "strategy", "release", "outcome", "seconds", "requests", "failed", "retried", "gap"

@@ -18,18 +18,18 @@ use deployer_testkit::app::AppSettings;
 
 use crate::scene::{self, Nature, REPLICAS, Scene};
 
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long after its start an instance has to be healthy.
-pub const START_DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const START_DEADLINE: Duration = Duration::from_secs(2);
 /// How long requests in flight may take to end.
-pub const DRAIN: Duration = Duration::from_secs(5);
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 /// How long the error rate is looked at, at each step.
-pub const OBSERVE: Duration = Duration::from_millis(300);
+pub(crate) const OBSERVE: Duration = Duration::from_millis(300);
 
 /// Real processes of this host behind the embedded proxy.
 #[derive(Debug)]
-pub struct Stand {
+pub(crate) struct Stand {
     directory: PathBuf,
     host: LocalHost,
     journal: Arc<FileJournal>,
@@ -38,12 +38,12 @@ pub struct Stand {
 
 impl Stand {
     /// The directory of this user: the same at the next run, so that a run that was killed is found again.
-    pub fn directory() -> Result<PathBuf, Failure> {
+    pub(crate) fn directory() -> Result<PathBuf, Failure> {
         let user = std::fs::metadata("/proc/self")?.uid();
         Ok(std::env::temp_dir().join(format!("deployer-quickstart-{user}")))
     }
 
-    pub async fn open() -> Result<Self, Failure> {
+    pub(crate) async fn open() -> Result<Self, Failure> {
         let directory = Self::directory()?;
         let host = LocalHost::start(LocalSettings::new(&directory)).await?;
         let journal = Arc::new(FileJournal::open(directory.join("journal"))?);
@@ -52,21 +52,20 @@ impl Stand {
     }
 
     /// Stops everything and removes the directory.
-    pub async fn close(self) -> Result<(), Failure> {
+    pub(crate) async fn close(self) -> Result<(), Failure> {
         self.host.shutdown(OnShutdown::StopInstances, Duration::from_secs(20)).await?;
         std::fs::remove_dir_all(&self.directory)?;
         Ok(())
     }
 
     /// The scene that an earlier run was killed in, if there is one.
-    pub async fn unfinished(&self) -> Result<Option<Scene>, Failure> {
+    pub(crate) async fn unfinished(&self) -> Result<Option<Scene>, Failure> {
         for scene in scene::all() {
             for id in self.journal.list(&scene.workload()?).await? {
                 let events = self.journal.load(&id).await?;
-                let is_it = |kind: &EventKind| {
-                    matches!(kind, EventKind::RolloutStarted { plan, .. } if plan.release.id.as_str() == scene.release)
-                };
-                let ended = events.last().is_some_and(|e| matches!(e.kind, EventKind::DeploymentFinished { .. }));
+                let is_it = |kind: &EventKind| matches!(kind, EventKind::RolloutStarted { plan, .. } if plan.release.id.as_str() == scene.release);
+                let ended =
+                    events.last().is_some_and(|e| matches!(e.kind, EventKind::DeploymentFinished { .. }));
                 if !ended && events.iter().any(|event| is_it(&event.kind)) {
                     return Ok(Some(scene));
                 }
@@ -76,24 +75,25 @@ impl Stand {
     }
 
     /// Where the workload answers.
-    pub async fn address(&self, workload: &WorkloadId) -> Result<SocketAddr, Failure> {
-        let context = CallContext {
-            workload: workload.clone(),
-            deployment: DeploymentId::new("quickstart")?,
-            epoch: Epoch(0),
-            deadline: Duration::from_secs(10),
-        };
-        Ok(self.host.router(workload.clone(), ([127, 0, 0, 1], 0).into()).bind(&context).await?)
+    pub(crate) async fn address(&self, workload: &WorkloadId) -> Result<SocketAddr, Failure> {
+        Ok(self.host.router(workload.clone(), ([127, 0, 0, 1], 0).into()).bind(&context(workload)?).await?)
+    }
+
+    /// Requests that the proxy of a workload sent again because they had never been written.
+    pub(crate) async fn retried(&self, workload: &WorkloadId) -> Result<u64, Failure> {
+        let router = self.host.router(workload.clone(), ([127, 0, 0, 1], 0).into());
+        Ok(router.stats(&context(workload)?).await?.sets.iter().map(|set| set.retried).sum())
     }
 
     /// v1, without load: there is nothing to lose yet.
-    pub fn first(&self, scene: &Scene) -> Result<Deployment, Failure> {
+    pub(crate) fn first(&self, scene: &Scene) -> Result<Deployment, Failure> {
         let app = scene::app("v1", Nature::Good);
-        self.deployment(scene.workload()?, ReleaseId::new("v1")?, &app, scene.strategy()?)
+        self.deployment(scene.workload()?, ReleaseId::new("v1")?, &app, scene.strategy()?, false)
     }
 
-    pub fn of(&self, scene: &Scene) -> Result<Deployment, Failure> {
-        self.deployment(scene.workload()?, scene.release_id()?, &scene.app(), scene.strategy()?)
+    pub(crate) fn of(&self, scene: &Scene) -> Result<Deployment, Failure> {
+        let judged = scene.kind != "recreate";
+        self.deployment(scene.workload()?, scene.release_id()?, &scene.app(), scene.strategy()?, judged)
     }
 
     fn deployment(
@@ -102,6 +102,7 @@ impl Stand {
         release: ReleaseId,
         app: &AppSettings,
         strategy: Arc<dyn Strategy>,
+        judged: bool,
     ) -> Result<Deployment, Failure> {
         let mut process = ProcessSpec::new(std::env::current_exe()?).restart(RestartPolicy::Never);
         // The helper says by the environment which port it is.
@@ -122,7 +123,7 @@ impl Stand {
         let mut builder = Deployment::builder(workload)
             .release(process.release(release))
             .replicas(Replicas::Fixed(REPLICAS))
-            .strategy(strategy.clone())
+            .strategy(strategy)
             .target(self.host.target())
             .router(router)
             .check(healthy)
@@ -132,16 +133,27 @@ impl Stand {
             .engine(EngineSettings::default())
             .journal(self.journal.clone())
             .lock(self.lock.clone());
-        if strategy.name() != "recreate" {
-            builder = builder
-                .gate(AttachPoint::EachStep, GateId::new("errors")?, errors.clone())
-                .gate(AttachPoint::Bake, GateId::new("errors")?, errors);
+        if judged {
+            builder = builder.gate(AttachPoint::EachStep, GateId::new("errors")?, errors.clone()).gate(
+                AttachPoint::Bake,
+                GateId::new("errors")?,
+                errors,
+            );
         }
         Ok(builder.build()?)
     }
 }
 
-pub fn probing() -> ProbeSettings {
+fn context(workload: &WorkloadId) -> Result<CallContext, Failure> {
+    Ok(CallContext {
+        workload: workload.clone(),
+        deployment: DeploymentId::new("quickstart")?,
+        epoch: Epoch(0),
+        deadline: Duration::from_secs(10),
+    })
+}
+
+pub(crate) fn probing() -> ProbeSettings {
     ProbeSettings {
         interval: Duration::from_millis(100),
         start_interval: Duration::from_millis(20),
@@ -149,6 +161,6 @@ pub fn probing() -> ProbeSettings {
     }
 }
 
-pub fn settings() -> RolloutSettings {
+pub(crate) fn settings() -> RolloutSettings {
     RolloutSettings { start_deadline: START_DEADLINE, drain: DRAIN, ..RolloutSettings::default() }
 }

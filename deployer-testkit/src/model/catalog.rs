@@ -7,8 +7,8 @@ use deployer_core::{
         Amount, AttachPoint, GateBinding, GateId, Percent, RolloutSettings, RouterCapabilities, WayBack,
     },
     strategy::{
-        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, Phase, Recreate, RecreateSettings,
-        Rolling, RollingSettings, StepPause, Strategy,
+        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, Delegated, DelegatedSettings,
+        Phase, Recreate, RecreateSettings, Rolling, RollingSettings, StepPause, Strategy,
     },
 };
 
@@ -64,7 +64,7 @@ impl Case {
             router,
             settings: settings(),
             gates: Vec::new(),
-            limits: try_limits(),
+            limits: FULL,
             start: Start::Whole,
             detail: Detail::Fine,
             note: String::new(),
@@ -183,6 +183,17 @@ impl Case {
     }
 }
 
+/// Delegated.
+impl Case {
+    /// The platform replaces releases by itself.
+    pub(super) fn delegated(self) -> Scenario {
+        let strategy = Delegated::new(DelegatedSettings { bake: TICK });
+        let mut scenario = self.scenario("delegated", Arc::new(strategy), Promise::Delegates);
+        scenario.plan.target.delegates = true;
+        scenario
+    }
+}
+
 /// The same strategy started on every world that a rollout of it can leave behind: another release, the same one
 /// again, or the old one again.
 pub(super) fn superseding(base: &Scenario) -> Vec<Scenario> {
@@ -232,26 +243,126 @@ pub(super) fn patient(settings: &mut RolloutSettings) {
 
 /// All of them.
 pub(super) fn all() -> Vec<Scenario> {
+    let mut all = two_instances();
+    all.extend(settings_of_all());
+    all.extend(four_instances());
+    all.extend(half_way());
+    all
+}
+
+/// Everything that can go wrong, with one and two instances.
+fn two_instances() -> Vec<Scenario> {
     let mut all = Vec::new();
-    let n: u32 = std::env::var("N").ok().and_then(|v| v.parse().ok()).unwrap_or(2);
-    let mode = |case: Case| if std::env::var("CORE").is_ok() { case.core() } else { case };
     for router in [Router::Proves, Router::Silent, Router::None] {
-        all.push(mode(Case::new(n, router)).rolling(1, 0, None));
-        all.push(mode(Case::new(n, router)).recreate());
-    }
-    for router in [Router::Proves, Router::Silent] {
-        all.push(mode(Case::new(n, router)).blue_green(100));
-        all.push(mode(Case::new(n, router)).canary(&[50], StepPause::None));
-    }
-    if std::env::var("SUPER").is_ok() {
-        let base: Vec<Scenario> = all.drain(..).collect();
-        return base.iter().flat_map(superseding).collect();
+        for case in [Case::new(1, router).limits(2, 2, 0), Case::new(2, router).limits(1, 1, 0)] {
+            all.push(case.clone().rolling(1, 0, None));
+            all.push(case.clone().rolling(0, 1, None));
+            all.push(case.clone().recreate());
+            if router != Router::None {
+                all.push(case.clone().blue_green(100));
+                all.push(case.canary(&[50], StepPause::None));
+            }
+        }
     }
     all
 }
 
-fn try_limits() -> Limits {
-    let get =
-        |name: &str, default: u8| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
-    Limits { faults: get("F", 2), crashes: get("C", 2), requests: get("R", 1), states: 3_000_000 }
+/// Every sensible setting, with two and three instances.
+fn settings_of_all() -> Vec<Scenario> {
+    let case = || Case::new(2, Router::Proves).limits(1, 1, 0).core();
+    let silent = || Case::new(2, Router::Silent).limits(1, 1, 0).core();
+    let asked = || Case::new(2, Router::Silent).limits(1, 0, 1).core();
+    let pause = StepPause::For(TICK);
+    let mut all = vec![
+        case().rolling(1, 1, None),
+        case().rolling(2, 0, None),
+        case().rolling(2, 1, None),
+        case().rolling(1, 0, Some(1)),
+        Case::new(3, Router::Silent).limits(1, 1, 0).core().rolling(3, 0, Some(2)),
+        case().with("half may fail", tolerant).rolling(1, 0, None),
+        case().with("min ready", patient).rolling(1, 0, None),
+        silent().with("half may fail", tolerant).blue_green(100),
+        silent().with("half may fail", tolerant).canary(&[50], pause),
+        silent().with("min ready", patient).canary(&[50], pause),
+        silent().with("min ready", patient).blue_green(100),
+        case().blue_green(50),
+        case().canary(&[50, 100], pause),
+        Case::new(4, Router::Silent).limits(1, 1, 0).core().canary(&[25, 50, 100], pause),
+        silent().canary(&[50], StepPause::UntilPromoted),
+        silent().with("gradual way back", gradual).canary(&[50], pause),
+        silent().with("gradual way back", gradual).blue_green(100),
+    ];
+    for router in [Router::Proves, Router::Silent, Router::None] {
+        let first = || Case::new(2, router).limits(1, 1, 0).core().first();
+        all.push(first().rolling(1, 0, None));
+        all.push(first().recreate());
+        if router != Router::None {
+            all.push(first().blue_green(100));
+            all.push(first().canary(&[50], StepPause::None));
+        }
+    }
+    for at in [AttachPoint::BeforeTraffic, AttachPoint::EachStep, AttachPoint::FullTraffic, AttachPoint::Bake]
+    {
+        all.push(silent().gate(at).rolling(1, 0, Some(1)));
+        all.push(silent().gate(at).blue_green(100));
+        all.push(silent().gate(at).canary(&[50], pause));
+        all.push(silent().gate(at).recreate());
+    }
+    all.push(asked().rolling(1, 0, Some(1)));
+    all.push(asked().blue_green(100));
+    all.push(asked().blue_green(50));
+    all.push(asked().canary(&[50], StepPause::UntilPromoted));
+    all.push(asked().canary(&[50], pause));
+    all.push(asked().recreate());
+    all.push(Case::new(2, Router::None).limits(1, 0, 1).core().rolling(1, 0, Some(1)));
+    all.push(Case::new(1, Router::None).limits(1, 1, 1).delegated());
+    all.push(Case::new(2, Router::None).limits(1, 1, 0).core().delegated());
+    all.push(Case::new(2, Router::None).limits(0, 1, 1).core().delegated());
+    all
+}
+
+/// Fleets of three and four.
+fn four_instances() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for replicas in [3, 4] {
+        for router in [Router::Proves, Router::Silent, Router::None] {
+            let case = || Case::new(replicas, router).limits(1, 1, 0).core();
+            // Many instances that enter and leave at once multiply with a router that proves: fewer faults there.
+            let many = |surge| if router == Router::Proves && surge > 1 { case().limits(1, 0, 0) } else { case() };
+            for (surge, unavailable) in [(1, 0), (0, 1), (1, 1), (2, 0), (replicas, 0)] {
+                all.push(many(surge).rolling(surge, unavailable, None));
+            }
+            all.push(case().recreate());
+            if router != Router::None {
+                all.push(case().blue_green(100));
+                all.push(case().blue_green(50));
+                all.push(case().canary(&[50], StepPause::None));
+            }
+        }
+    }
+    for router in [Router::Silent, Router::None] {
+        let case = || Case::new(4, router).limits(2, 2, 0).core();
+        all.push(case().rolling(1, 0, None));
+        all.push(case().recreate());
+        if router != Router::None {
+            all.push(case().blue_green(100));
+            all.push(case().canary(&[50], StepPause::None));
+        }
+    }
+    all
+}
+
+/// A newer deployment takes over wherever another one was.
+fn half_way() -> Vec<Scenario> {
+    let mut bases = Vec::new();
+    for router in [Router::Proves, Router::Silent, Router::None] {
+        let case = || Case::new(2, router).limits(1, 0, 0).core();
+        bases.push(case().rolling(1, 0, None));
+        bases.push(case().recreate());
+        if router != Router::None {
+            bases.push(case().blue_green(100));
+            bases.push(case().canary(&[50], StepPause::None));
+        }
+    }
+    bases.iter().flat_map(superseding).collect()
 }

@@ -128,8 +128,10 @@ fn shift(lab: &mut Lab<'_>, world: &mut World, split: &Split) -> Result<(), Stri
         return Ok(());
     }
     let (counts, routed) = (lab.counts(), lab.routed());
+    let mut somebody_left = false;
     for (slot, chosen) in world.slots.iter_mut().zip(&chosen) {
         let left = slot.is(Flags::IN_SPLIT) && !chosen;
+        somebody_left |= left;
         slot.set_flags(Flags::IN_SPLIT, *chosen);
         slot.set_flags(Flags::MOVED, false);
         if *chosen {
@@ -141,7 +143,9 @@ fn shift(lab: &mut Lab<'_>, world: &mut World, split: &Split) -> Result<(), Stri
     }
     world.split = shape;
     world.pending = lab.proves();
-    world.shifted = 0;
+    if somebody_left {
+        world.shifted = 0;
+    }
     world.full = match (carries_all(world, lab.scenario.candidate), world.full) {
         (true, NEVER) => 0,
         (true, age) => age,

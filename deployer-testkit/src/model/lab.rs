@@ -64,7 +64,9 @@ pub(super) struct Lab<'a> {
 impl<'a> Lab<'a> {
     pub(super) fn new(scenario: &'a Scenario, stepper: &'a dyn Stepper) -> Self {
         let mut memos = Memos::default();
+        // Worlds that one scenario leaves to the next have these under the same numbers.
         memos.routes(&[]);
+        memos.page(&deployer_core::model::Maintenance::default());
         let sets = (0..u8::try_from(SETS).expect("three")).map(names::set_id).collect();
         Self { scenario, stepper, names: Names::new(), sets, memos, ticks: scenario.ticks(), runtime: true }
     }

@@ -12,6 +12,7 @@ mod names;
 mod nature;
 mod oracle;
 mod planted;
+mod report;
 mod run;
 mod scenario;
 mod search;
@@ -21,6 +22,7 @@ mod view;
 mod world;
 
 pub use lab::{Production, Stepper};
-pub use run::{Caught, check_all, check_planted};
+pub use report::{Caught, ModelReport};
+pub use run::{check_all, check_planted, run};
 pub use scenario::Limits;
 pub use search::{Found, Violation};

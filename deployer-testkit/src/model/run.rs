@@ -9,50 +9,68 @@ use super::{
     catalog,
     lab::{Lab, Production, Stepper},
     planted::Planted,
+    report::{Caught, ModelReport},
     scenario::Scenario,
-    search::{self, Found, Violation},
+    search::{self, Found},
 };
 
-/// All scenarios of the catalog under the production step.
-pub fn check_all(filter: &str) -> Vec<Found> {
-    let scenarios: Vec<Scenario> =
-        catalog::all().into_iter().filter(|scenario| scenario.name.contains(filter)).collect();
-    in_parallel(&scenarios, |scenario| check_one(scenario, &Production, false))
+/// What `cargo xtask model` does with its arguments: nothing checks every strategy, a word only scenarios with that
+/// word in their name, `--planted` whether bugs on purpose are found.
+///
+/// # Errors
+/// An argument that is not known.
+///
+/// ```
+/// let report = deployer_testkit::model::run(&["--planted".to_owned()]).unwrap();
+/// assert!(report.passed(), "{report}");
+/// ```
+pub fn run(arguments: &[String]) -> Result<ModelReport, String> {
+    let mut words = Vec::new();
+    let mut planted = false;
+    for argument in arguments {
+        match argument.as_str() {
+            "--planted" => planted = true,
+            option if option.starts_with('-') => {
+                return Err(format!("unknown option {option:?}: use --planted, or words of a scenario's name"));
+            }
+            word => words.push(word),
+        }
+    }
+    if planted && !words.is_empty() {
+        return Err("--planted takes no words: each bug has its own scenario".to_owned());
+    }
+    Ok(if planted { check_planted() } else { check_all(&words) })
 }
 
-/// One planted bug, and what found it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caught {
-    /// The bug.
-    pub bug: &'static str,
-    /// Where it was looked for.
-    pub scenario: String,
-    /// The first promise that it broke and the production step did not; `None` if it survived.
-    pub violation: Option<Violation>,
-    /// Promises that the production step breaks in the same scenario.
-    pub known: Vec<&'static str>,
+/// All scenarios of the catalog whose names have all these words, under the production step.
+pub fn check_all(words: &[&str]) -> ModelReport {
+    let mut scenarios = catalog::all();
+    scenarios.retain(|scenario| words.iter().all(|word| scenario.name.contains(word)));
+    ModelReport::Checked(in_parallel(&scenarios, |scenario| check_one(scenario, &Production)))
 }
 
-/// All planted bugs.
-pub fn check_planted() -> Vec<Caught> {
-    in_parallel(&Planted::ALL, |planted| {
-        let scenario = planted.scenario();
-        let known: Vec<&str> =
-            check_one(&scenario, &Production, false).violations.iter().map(|v| v.oracle).collect();
-        let mut lab = Lab::new(&scenario, planted);
-        lab.runtime = false;
-        let found = search::search(&mut lab, known.is_empty());
-        let violation = found.violations.into_iter().find(|violation| !known.contains(&violation.oracle));
-        Caught { bug: planted.name(), scenario: scenario.name, violation, known }
-    })
+/// All planted bugs, each in a scenario in which it does harm.
+pub fn check_planted() -> ModelReport {
+    ModelReport::Planted(in_parallel(&Planted::ALL, |planted| catch(*planted)))
 }
 
-fn check_one(scenario: &Scenario, stepper: &dyn Stepper, stop_early: bool) -> Found {
-    search::search(&mut Lab::new(scenario, stepper), stop_early)
+fn catch(planted: Planted) -> Caught {
+    let scenario = planted.scenario();
+    let known: Vec<_> = check_one(&scenario, &Production).violations.iter().map(|v| v.oracle).collect();
+    let mut lab = Lab::new(&scenario, &planted);
+    // What is caught is caught by the promises of this check alone.
+    lab.runtime = false;
+    let found = search::search(&mut lab, known.is_empty());
+    let violation = found.violations.into_iter().find(|violation| !known.contains(&violation.oracle));
+    Caught { bug: planted.name(), scenario: scenario.name, violation }
+}
+
+fn check_one(scenario: &Scenario, stepper: &dyn Stepper) -> Found {
+    search::search(&mut Lab::new(scenario, stepper), false)
 }
 
 /// Does the work on as many threads as there are cores; results are in the order of the work.
-pub(super) fn in_parallel<T: Sync, R: Send>(work: &[T], one: impl Fn(&T) -> R + Sync) -> Vec<R> {
+fn in_parallel<T: Sync, R: Send>(work: &[T], one: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(work.len()));
@@ -71,4 +89,17 @@ pub(super) fn in_parallel<T: Sync, R: Send>(work: &[T], one: impl Fn(&T) -> R + 
     let mut done = done.into_inner().expect("no thread panics while it holds the lock");
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_arguments_are_refused() {
+        for bad in [vec!["--plant"], vec!["--planted", "rolling"], vec!["-x"]] {
+            let arguments: Vec<String> = bad.iter().map(ToString::to_string).collect();
+            assert!(run(&arguments).is_err(), "{arguments:?} was accepted");
+        }
+    }
 }

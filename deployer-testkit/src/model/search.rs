@@ -6,9 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deployer_core::strategy::{Command, Decision, Observation, Outcome, Phase, RolloutState, invariant};
+use deployer_core::strategy::{Command, Decision, Observation, Outcome, Phase, RolloutState, Strategy, invariant};
 
 use super::{
+    effect,
     event::{Class, Event},
     expand::{self, Next},
     lab::Lab,
@@ -39,6 +40,8 @@ pub struct Violation {
 /// What the search of one scenario found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
+    /// Name of the strategy.
+    pub strategy: &'static str,
     /// Strategy and settings.
     pub scenario: String,
     /// Distinct states.
@@ -136,6 +139,7 @@ fn report(lab: &mut Lab<'_>, mut graph: Graph, began: Instant) -> Found {
         })
         .collect();
     Found {
+        strategy: strategy_name(&*lab.scenario.strategy),
         scenario: lab.scenario.name.clone(),
         states: u32::try_from(graph.nodes.len()).expect("node numbers are u32"),
         transitions: graph.transitions,
@@ -307,6 +311,11 @@ fn runtime_check(
         .map_err(|violation| Broken::new("runtime invariant", violation.to_string()))
 }
 
+fn strategy_name(strategy: &dyn Strategy) -> &'static str {
+    let known = ["rolling", "blue-green", "canary", "recreate", "delegated"];
+    known.into_iter().find(|name| *name == strategy.name()).unwrap_or("custom")
+}
+
 fn outcome_name(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Succeeded => "succeeded",
@@ -360,7 +369,7 @@ fn begin_anew(lab: &Lab<'_>, world: &World, memo: u32) -> World {
         drain: Binding::None,
         failed_gone: 0,
         requests: [0; REQUESTS],
-        full: NEVER,
+        full: if effect::carries_all(world, lab.scenario.candidate) { 0 } else { NEVER },
         resumed: false,
         becoming: None,
         ..next

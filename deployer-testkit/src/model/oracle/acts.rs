@@ -149,7 +149,8 @@ fn keep_some(
     set: u8,
     spec: &SetSpec,
 ) -> Result<(), Broken> {
-    if lab.scenario.promise != Promise::Capacity || Some(set) != lab.scenario.stable || !state.is_forward() {
+    let is_old = Some(set) == lab.scenario.stable && set != lab.scenario.candidate;
+    if lab.scenario.promise != Promise::Capacity || !is_old || !state.is_forward() {
         return Ok(());
     }
     // Who left before a request for more replicas has left already.

@@ -55,6 +55,9 @@ pub(in super::super) fn finish(
     if let Some(slot) = world.slots.iter().find(other) {
         return broken(format!("{} is still there", lab.names.instance(slot)));
     }
+    if world.becoming.is_some_and(|(set, _)| Some(set) != kept) {
+        return broken("the platform was told to become another release".to_owned());
+    }
     if kept.is_none() && world.slots.iter().any(|slot| slot.is(Flags::IN_SPLIT)) {
         return broken("the split still has members".to_owned());
     }

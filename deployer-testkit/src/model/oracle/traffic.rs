@@ -10,7 +10,6 @@ use super::{
         effect,
         lab::Lab,
         names::{self, Names},
-        scenario::Promise,
         slot::{Flags, Life, Slot},
         world::{World, count},
     },
@@ -28,10 +27,11 @@ pub(super) fn shift(
     effect::carry_out(lab, &mut after, &Command::Shift(split.clone()), effect::Reach::Whole)
         .map_err(|what| Broken::new("makes no sense", what))?;
     if matches!(split, Split::Maintenance(_)) {
-        return if lab.scenario.promise == Promise::Recreates {
+        let budget = lab.scenario.strategy.budget(state.replicas, &lab.scenario.plan.target);
+        return if budget.min_available == 0 {
             Ok(())
         } else {
-            Err(Broken::new("empty rotation", "the maintenance page, and the strategy does not recreate"))
+            Err(Broken::new("empty rotation", "the maintenance page, and the budget does not allow that"))
         };
     }
     gates(lab, world, state, split)?;
@@ -44,7 +44,8 @@ pub(super) fn shift(
         let set = names::set_number(&share.set).expect("it was carried out");
         weight(lab, world, &after, state, set)?;
         let leftover = set != lab.scenario.candidate && Some(set) != lab.scenario.stable;
-        if leftover && grows(world, &after, set) {
+        let more = after.split.weight(set) > world.split.weight(set);
+        if leftover && more && grows(world, &after, set) {
             return Err(Broken::new("leftovers", format!("{} gets more requests", share.set)));
         }
     }
