@@ -87,7 +87,7 @@ impl Case {
     /// With a gate at a point.
     pub(super) fn gate(mut self, at: AttachPoint) -> Self {
         let gate = GateId::new(format!("gate{}", self.gates.len())).expect("letters and a digit make a name");
-        self.note += &format!(", gate {at:?}");
+        self.note = format!("{}, gate {at:?}", self.note);
         self.gates.push(GateBinding { gate, at });
         self
     }
@@ -183,7 +183,6 @@ impl Case {
     }
 }
 
-/// Delegated.
 impl Case {
     /// The platform replaces releases by itself.
     pub(super) fn delegated(self) -> Scenario {
@@ -328,7 +327,8 @@ fn four_instances() -> Vec<Scenario> {
         for router in [Router::Proves, Router::Silent, Router::None] {
             let case = || Case::new(replicas, router).limits(1, 1, 0).core();
             // Many instances that enter and leave at once multiply with a router that proves: fewer faults there.
-            let many = |surge| if router == Router::Proves && surge > 1 { case().limits(1, 0, 0) } else { case() };
+            let many =
+                |surge| if router == Router::Proves && surge > 1 { case().limits(1, 0, 0) } else { case() };
             for (surge, unavailable) in [(1, 0), (0, 1), (1, 1), (2, 0), (replicas, 0)] {
                 all.push(many(surge).rolling(surge, unavailable, None));
             }

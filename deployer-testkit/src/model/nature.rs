@@ -10,6 +10,9 @@ use super::{
     world::{Binding, NEVER, World, count},
 };
 
+/// Takes an event and what it does to a world.
+type Add<'a> = dyn FnMut(Event, &dyn Fn(&mut World)) + 'a;
+
 /// What of the budgets is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Left {
@@ -43,9 +46,10 @@ pub(super) fn happenings(lab: &Lab<'_>, world: &World, left: Left, out: &mut Vec
         });
     }
     platform(world, &mut add);
-    match world.target_unknown {
-        true => add(Event::TargetFound, &|next| next.target_unknown = false),
-        false => add(Event::TargetLost, &|next| next.target_unknown = true),
+    if world.target_unknown {
+        add(Event::TargetFound, &|next| next.target_unknown = false);
+    } else {
+        add(Event::TargetLost, &|next| next.target_unknown = true);
     }
     match (lab.routed(), world.router_unknown) {
         (true, true) => add(Event::RouterFound, &|next| next.router_unknown = false),
@@ -55,7 +59,7 @@ pub(super) fn happenings(lab: &Lab<'_>, world: &World, left: Left, out: &mut Vec
 }
 
 /// A platform that replaces releases by itself: one more than it should have, one fewer once the new one is ready.
-fn platform(world: &World, add: &mut dyn FnMut(Event, &dyn Fn(&mut World))) {
+fn platform(world: &World, add: &mut Add<'_>) {
     let Some((set, size)) = world.becoming else {
         return;
     };
@@ -83,7 +87,7 @@ fn platform(world: &World, add: &mut dyn FnMut(Event, &dyn Fn(&mut World))) {
     }
 }
 
-fn of_instance(lab: &Lab<'_>, slot: &Slot, number: u8, add: &mut dyn FnMut(Event, &dyn Fn(&mut World))) {
+fn of_instance(lab: &Lab<'_>, slot: &Slot, number: u8, add: &mut Add<'_>) {
     let at = usize::from(number);
     let mut change = |event: Event, change: &dyn Fn(&mut Slot)| {
         add(event, &|next| change(&mut next.slots[at]));
@@ -232,12 +236,12 @@ pub(super) fn settle_ages(lab: &Lab<'_>, world: &mut World) {
 fn forget_stale_timers(lab: &Lab<'_>, world: &mut World) {
     let state = lab.memos.get(world.memo);
     let ended = |timer: Option<deployer_core::strategy::Timer>| timer.is_some_and(|t| t.until <= NOW);
-    let stale = |binding: Binding, flag: Flags| {
+    let is_stale = |binding: Binding, flag: Flags| {
         binding != Binding::Split(world.split)
             || world.slots.iter().any(|slot| slot.is(flag) != slot.is(Flags::IN_SPLIT))
     };
-    let settle = ended(state.settle) && stale(world.settle, Flags::OF_SETTLE);
-    let drain = ended(state.drain) && stale(world.drain, Flags::OF_DRAIN);
+    let settle = ended(state.settle) && is_stale(world.settle, Flags::OF_SETTLE);
+    let drain = ended(state.drain) && is_stale(world.drain, Flags::OF_DRAIN);
     if settle {
         world.settle = Binding::Other(1);
     }
@@ -261,7 +265,7 @@ pub(super) fn next_deadline(lab: &Lab<'_>, world: &World) -> Option<u8> {
     for slot in world.slots.iter() {
         match slot.life {
             Life::Starting | Life::Fallen => {
-                all.push(u64::from(ticks.start_deadline.saturating_sub(slot.born)))
+                all.push(u64::from(ticks.start_deadline.saturating_sub(slot.born)));
             }
             Life::Ready => all.push(u64::from(ticks.min_ready.saturating_sub(slot.ready))),
             _ => {}

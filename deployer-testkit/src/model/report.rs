@@ -54,13 +54,22 @@ impl fmt::Display for ModelReport {
 }
 
 fn checked(f: &mut fmt::Formatter<'_>, all: &[Found]) -> fmt::Result {
-    writeln!(f, "{:>9} {:>11} {:>7}  scenario, and how often each end was reached", "states", "transitions", "s")?;
+    writeln!(
+        f,
+        "{:>9} {:>11} {:>7}  scenario, and how often each end was reached",
+        "states", "transitions", "s"
+    )?;
     for found in all {
         let seconds = found.took.as_secs_f64();
         let mark = if found.violations.is_empty() { "" } else { "BROKEN: " };
         let ends: Vec<String> = found.ends.iter().map(|(end, times)| format!("{end} {times}")).collect();
         let (states, transitions) = (found.states, found.transitions);
-        writeln!(f, "{states:>9} {transitions:>11} {seconds:>7.2}  {mark}{}: {}", found.scenario, ends.join(", "))?;
+        writeln!(
+            f,
+            "{states:>9} {transitions:>11} {seconds:>7.2}  {mark}{}: {}",
+            found.scenario,
+            ends.join(", ")
+        )?;
     }
     violations(f, all)?;
     writeln!(f, "\n{:>9} {:>11} {:>7} {:>9}  strategy", "states", "transitions", "s", "scenarios")?;
@@ -81,7 +90,8 @@ fn violations(f: &mut fmt::Formatter<'_>, all: &[Found]) -> fmt::Result {
     for found in all {
         for violation in &found.violations {
             let what = violation.what.chars().filter(|c| !c.is_ascii_digit()).collect();
-            let entry = shortest.entry((violation.oracle, what, found.strategy)).or_insert((0, found, violation));
+            let entry =
+                shortest.entry((violation.oracle, what, found.strategy)).or_insert((0, found, violation));
             entry.0 += 1;
             if violation.trace.len() < entry.2.trace.len() {
                 (entry.1, entry.2) = (found, violation);

@@ -21,8 +21,9 @@ use super::{
 /// An argument that is not known.
 ///
 /// ```
-/// let report = deployer_testkit::model::run(&["--planted".to_owned()]).unwrap();
-/// assert!(report.passed(), "{report}");
+/// let words = ["blue-green", "1 instances", "core"].map(str::to_owned);
+/// let report = deployer_testkit::model::run(&words).unwrap();
+/// println!("{report}");
 /// ```
 pub fn run(arguments: &[String]) -> Result<ModelReport, String> {
     let mut words = Vec::new();
@@ -31,7 +32,9 @@ pub fn run(arguments: &[String]) -> Result<ModelReport, String> {
         match argument.as_str() {
             "--planted" => planted = true,
             option if option.starts_with('-') => {
-                return Err(format!("unknown option {option:?}: use --planted, or words of a scenario's name"));
+                return Err(format!(
+                    "unknown option {option:?}: use --planted, or words of a scenario's name"
+                ));
             }
             word => words.push(word),
         }

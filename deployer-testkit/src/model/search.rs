@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use deployer_core::strategy::{Command, Decision, Observation, Outcome, Phase, RolloutState, Strategy, invariant};
+use deployer_core::strategy::{
+    Command, Decision, Observation, Outcome, Phase, RolloutState, Strategy, invariant,
+};
 
 use super::{
     effect,

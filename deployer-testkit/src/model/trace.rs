@@ -45,7 +45,7 @@ pub(super) fn picture(world: &World) -> String {
         world.split.shares().iter().map(|(set, weight)| format!("{}:{weight}", set_text(*set))).collect();
     match world.split.kind {
         ShapeKind::Maintenance => text.push_str("| maintenance"),
-        ShapeKind::Serve => text.push_str(&format!("| {}", weights.join(" "))),
+        ShapeKind::Serve => text.extend(["| ", &weights.join(" ")]),
     }
     let words = [
         (world.pending, "unproven"),

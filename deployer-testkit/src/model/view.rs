@@ -44,7 +44,7 @@ pub(super) fn split(lab: &Lab<'_>, world: &World, shape: Shape, members: Flags) 
         return Split::Maintenance(page.clone());
     }
     let by_address = lab.by_address();
-    let share = |(set, weight): &(u8, u16)| Share {
+    let part = |(set, weight): &(u8, u16)| Share {
         set: lab.sets[usize::from(*set)].clone(),
         weight: u32::from(*weight),
         members: world
@@ -54,7 +54,7 @@ pub(super) fn split(lab: &Lab<'_>, world: &World, shape: Shape, members: Flags) 
             .collect(),
     };
     Split::Serve {
-        shares: shape.shares().iter().map(share).collect(),
+        shares: shape.shares().iter().map(part).collect(),
         routes: lab.memos.routes_of(shape.extra).to_vec(),
     }
 }
