@@ -53,6 +53,7 @@ pub(super) struct Case {
     pub(super) limits: Limits,
     pub(super) start: Start,
     pub(super) detail: Detail,
+    pub(super) symmetry: bool,
     pub(super) note: String,
 }
 
@@ -67,6 +68,7 @@ impl Case {
             limits: FULL,
             start: Start::Whole,
             detail: Detail::Fine,
+            symmetry: true,
             note: String::new(),
         }
     }
@@ -81,6 +83,13 @@ impl Case {
     pub(super) fn core(mut self) -> Self {
         self.detail = Detail::Core;
         self.note += ", core";
+        self
+    }
+
+    /// With instances that are told apart by name, whatever else is equal.
+    pub(super) fn by_name(mut self) -> Self {
+        self.symmetry = false;
+        self.note += ", by name";
         self
     }
 
@@ -129,7 +138,7 @@ impl Case {
             start: self.start,
             scales: vec![self.replicas + 1, self.replicas.saturating_sub(1).max(1)],
             limits: self.limits,
-            symmetry: true,
+            symmetry: self.symmetry,
             detail: self.detail,
         }
     }
@@ -253,7 +262,14 @@ pub(super) fn all() -> Vec<Scenario> {
 fn two_instances() -> Vec<Scenario> {
     let mut all = Vec::new();
     for router in [Router::Proves, Router::Silent, Router::None] {
-        for case in [Case::new(1, router).limits(2, 2, 0), Case::new(2, router).limits(1, 1, 0)] {
+        let two = || Case::new(2, router);
+        let cases = [
+            Case::new(1, router).limits(2, 2, 0),
+            two().limits(1, 1, 0),
+            two().limits(2, 2, 0).core(),
+            two().limits(1, 1, 0).core().by_name(),
+        ];
+        for case in cases {
             all.push(case.clone().rolling(1, 0, None));
             all.push(case.clone().rolling(0, 1, None));
             all.push(case.clone().recreate());
@@ -340,8 +356,8 @@ fn four_instances() -> Vec<Scenario> {
             }
         }
     }
-    for router in [Router::Silent, Router::None] {
-        let case = || Case::new(4, router).limits(2, 2, 0).core();
+    for (replicas, router) in [(3, Router::Proves), (4, Router::Silent), (4, Router::None)] {
+        let case = || Case::new(replicas, router).limits(2, 2, 0).core();
         all.push(case().rolling(1, 0, None));
         all.push(case().recreate());
         if router != Router::None {

@@ -128,24 +128,20 @@ fn shift(lab: &mut Lab<'_>, world: &mut World, split: &Split) -> Result<(), Stri
         return Ok(());
     }
     let (counts, routed) = (lab.counts(), lab.routed());
-    let mut somebody_left = false;
     for (slot, chosen) in world.slots.iter_mut().zip(&chosen) {
         let left = slot.is(Flags::IN_SPLIT) && !chosen;
-        somebody_left |= left;
         slot.set_flags(Flags::IN_SPLIT, *chosen);
         slot.set_flags(Flags::MOVED, false);
         if *chosen {
             slot.set_flags(Flags::BUSY | Flags::LINGERING, false);
         } else if left && slot.exists() && routed {
+            slot.left = 0;
             slot.set_flags(Flags::LINGERING, true);
             slot.set_flags(Flags::BUSY, counts);
         }
     }
     world.split = shape;
     world.pending = lab.proves();
-    if somebody_left {
-        world.shifted = 0;
-    }
     world.full = match (carries_all(world, lab.scenario.candidate), world.full) {
         (true, NEVER) => 0,
         (true, age) => age,

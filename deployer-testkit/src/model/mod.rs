@@ -3,7 +3,7 @@
 
 #![expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "whether eight bytes go by value is for the compiler; methods of one type take `self` alike"
+    reason = "whether a few bytes go by value is for the compiler; methods of one type take `self` alike"
 )]
 
 mod catalog;

@@ -196,14 +196,14 @@ pub(super) fn pass(lab: &mut Lab<'_>, world: &World, ticks: u8) -> World {
             Life::Stopping | Life::Failed | Life::Gone => {}
         }
     }
-    if next.shifted != NEVER {
-        next.shifted = next.shifted.saturating_add(ticks).min(limits.settle + limits.drain);
-    }
     if next.full != NEVER {
         next.full = next.full.saturating_add(ticks).min(limits.bake);
     }
-    if !lab.proves() && next.shifted >= limits.settle {
-        next.slots.iter_mut().for_each(|slot| slot.set_flags(Flags::LINGERING, false));
+    for slot in next.slots.iter_mut().filter(|slot| slot.is_any(Flags::LINGERING | Flags::BUSY)) {
+        slot.left = slot.left.saturating_add(ticks).min(limits.settle.max(limits.drain));
+        if !lab.proves() && slot.left >= limits.settle {
+            slot.set_flags(Flags::LINGERING, false);
+        }
     }
     for answer in &mut next.answers {
         answer.again_in = answer.again_in.saturating_sub(ticks);
@@ -219,9 +219,8 @@ pub(super) fn settle_ages(lab: &Lab<'_>, world: &mut World) {
             slot.born = lab.ticks.start_deadline;
         }
     }
-    // Only whoever left the rotation asks when the split changed, only a set that is kept when it lost all traffic.
-    if !world.slots.iter().any(|slot| slot.is_any(Flags::LINGERING | Flags::BUSY)) {
-        world.shifted = NEVER;
+    for slot in world.slots.iter_mut().filter(|slot| !slot.is_any(Flags::LINGERING | Flags::BUSY)) {
+        slot.left = 0;
     }
     if !matches!(lab.scenario.promise, Promise::KeepsOld { .. }) {
         world.full = NEVER;
@@ -271,8 +270,7 @@ pub(super) fn next_deadline(lab: &Lab<'_>, world: &World) -> Option<u8> {
             _ => {}
         }
     }
-    if lab.routed() && !lab.proves() && world.shifted != NEVER {
-        all.push(u64::from(ticks.settle.saturating_sub(world.shifted)));
-    }
+    let lingering = world.slots.iter().filter(|slot| slot.is(Flags::LINGERING) && !lab.proves());
+    all.extend(lingering.map(|slot| u64::from(ticks.settle.saturating_sub(slot.left))));
     all.into_iter().filter(|ticks| *ticks > 0).min().and_then(|ticks| u8::try_from(ticks).ok())
 }

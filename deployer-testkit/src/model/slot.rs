@@ -1,4 +1,4 @@
-//! One instance of the checked world, in eight bytes.
+//! One instance of the checked world.
 
 use std::ops::{BitOr, BitOrAssign};
 
@@ -74,6 +74,8 @@ pub(super) struct Slot {
     pub(super) born: u8,
     /// Ticks since it is ready.
     pub(super) ready: u8,
+    /// Ticks since it left the rotation, while somebody asks for that.
+    pub(super) left: u8,
     /// What else is true.
     pub(super) flags: Flags,
     /// Number in its name.
@@ -83,7 +85,7 @@ pub(super) struct Slot {
 impl Slot {
     /// An instance that was just asked for.
     pub(super) fn starting(set: u8, id: u8) -> Self {
-        Self { set, life: Life::Starting, born: 0, ready: 0, flags: Flags::default(), id }
+        Self { set, life: Life::Starting, born: 0, ready: 0, left: 0, flags: Flags::default(), id }
     }
 
     /// Whether all of `flags` are true.
@@ -127,6 +129,7 @@ impl Slot {
             | u64::from(self.born) << 16
             | u64::from(self.ready) << 24
             | u64::from(self.flags.0) << 32
+            | u64::from(self.left) << 56
     }
 }
 

@@ -106,8 +106,6 @@ pub(super) struct World {
     pub(super) drain: Binding,
     /// The data plane does not follow the split yet.
     pub(super) pending: bool,
-    /// Ticks since the split changed.
-    pub(super) shifted: u8,
     /// Ticks since the candidate has all traffic, or [`NEVER`].
     pub(super) full: u8,
     /// The router cannot be asked.
@@ -147,7 +145,6 @@ impl World {
             settle: Binding::None,
             drain: Binding::None,
             pending: false,
-            shifted: NEVER,
             full: NEVER,
             router_unknown: false,
             target_unknown: false,
@@ -240,9 +237,7 @@ impl World {
         }
         let bits = [self.pending, self.router_unknown, self.target_unknown, self.prepared, self.resumed];
         let bits = bits.iter().fold(0_u64, |word, bit| word << 1 | u64::from(*bit));
-        mix.eat(
-            bits | u64::from(self.shifted) << 8 | u64::from(self.full) << 16 | u64::from(self.refused) << 24,
-        );
+        mix.eat(bits | u64::from(self.full) << 16 | u64::from(self.refused) << 24);
         let wanted =
             |spec: Option<(u8, u8)>| spec.map_or(0, |(set, n)| 1 | u64::from(set) << 8 | u64::from(n) << 16);
         mix.eat(wanted(self.accepted) | wanted(self.becoming) << 32);

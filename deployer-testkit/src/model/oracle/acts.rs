@@ -108,7 +108,7 @@ fn resize(lab: &Lab<'_>, world: &World, state: &RolloutState, spec: &SetSpec) ->
     keep_old(lab, world, state, set, spec)?;
     let fewer = (alive - spec.replicas) as usize;
     for victim in effect::victims(world, set, spec).into_iter().take(fewer) {
-        traffic_before_life(lab, world, &world.slots[victim])?;
+        traffic_before_life(lab, &world.slots[victim])?;
     }
     Ok(())
 }
@@ -166,7 +166,7 @@ fn keep_some(
 }
 
 /// Out of rotation, proven or settled, drained or long enough: only then may an instance be stopped.
-fn traffic_before_life(lab: &Lab<'_>, world: &World, slot: &Slot) -> Result<(), Broken> {
+fn traffic_before_life(lab: &Lab<'_>, slot: &Slot) -> Result<(), Broken> {
     let broken = |what: &str| {
         let id = lab.names.instance(slot);
         Err(Broken::new("traffic before life", format!("{id} is stopped {what}")))
@@ -180,7 +180,7 @@ fn traffic_before_life(lab: &Lab<'_>, world: &World, slot: &Slot) -> Result<(), 
     if slot.is(Flags::LINGERING) {
         return broken("before the data plane follows the split that it is not in");
     }
-    if slot.is(Flags::BUSY) && world.shifted < lab.ticks.drain {
+    if slot.is(Flags::BUSY) && slot.left < lab.ticks.drain {
         return broken("while it answers requests and the drain time has not passed");
     }
     Ok(())
