@@ -15,6 +15,9 @@ use super::{
     world::{Answer, World},
 };
 
+/// Ticks in which every deadline of a scenario passes.
+const LONG: u8 = 60;
+
 /// A world that can be next. [`canonical`](World::canonicalise) is yet to be made of it.
 pub(super) struct Next {
     pub(super) event: Event,
@@ -170,7 +173,9 @@ fn time(lab: &mut Lab<'_>, world: &World, until: Option<u64>, out: &mut Vec<(Eve
 
 fn crashes(lab: &mut Lab<'_>, world: &World, out: &mut Vec<(Event, World)>) {
     let crashed = nature::crash(lab, world);
-    out.push((Event::LongCrash, nature::pass(lab, &crashed, 60)));
+    // What had run out of time before the crash is no fault of the time without a deployer.
+    let resumed = ticks_until(lab.memos.get(world.memo).progress_until) > 0;
+    out.push((Event::LongCrash, World { resumed, ..nature::pass(lab, &crashed, LONG) }));
     out.push((Event::Crash, crashed));
 }
 

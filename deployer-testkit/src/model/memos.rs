@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use deployer_core::{
     model::{Maintenance, Route, Timestamp},
-    strategy::{RolloutState, Timer},
+    strategy::RolloutState,
 };
 
 use super::scenario::TICK;
@@ -108,24 +108,43 @@ fn age(state: &mut RolloutState, ticks: u8, gate_deadline: u8) {
         let moved = moment.as_millis().saturating_sub(u64::from(ticks) * tick_millis());
         *moment = Timestamp::from_millis(moved.max(floor.as_millis()));
     };
-    let back_timer = |timer: &mut Option<Timer>| {
-        if let Some(timer) = timer {
-            back(&mut timer.until, NOW);
-        }
-    };
-    back(&mut state.progress_until, NOW);
-    back_timer(&mut state.settle);
-    back_timer(&mut state.drain);
-    if let Some(until) = &mut state.bake_until {
+    // All fields are named: who adds a moment has to think of it here.
+    let RolloutState {
+        direction: _,
+        phase: _,
+        replicas: _,
+        stable: _,
+        candidate: _,
+        artifact: _,
+        step: _,
+        reached: _,
+        progress_until,
+        settle,
+        drain,
+        bake_until,
+        descent,
+        failed: _,
+        gates,
+        paused_since,
+        promoted: _,
+        promoted_fully: _,
+        last_request: _,
+        memory: _,
+    } = state;
+    back(progress_until, NOW);
+    for timer in [settle, drain].into_iter().flatten() {
+        back(&mut timer.until, NOW);
+    }
+    if let Some(until) = bake_until {
         back(until, NOW);
     }
-    if let Some((_, until)) = &mut state.descent {
+    if let Some((_, until)) = descent {
         back(until, NOW);
     }
-    for record in &mut state.gates {
+    for record in gates {
         back(&mut record.since, ago(gate_deadline));
     }
-    if let Some(since) = &mut state.paused_since {
+    if let Some(since) = paused_since {
         back(since, ago(LONGEST_PAUSE));
     }
 }

@@ -164,7 +164,6 @@ fn end(slot: &mut Slot, life: Life) {
 pub(super) fn crash(lab: &Lab<'_>, world: &World) -> World {
     let mut next = *world;
     next.prepared = false;
-    next.resumed = true;
     next.refused = 0;
     next.accepted = None;
     next.answers = Default::default();

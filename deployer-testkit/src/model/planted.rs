@@ -5,8 +5,8 @@ use std::time::Duration;
 use deployer_core::{
     model::{Amount, InFlight, InstancePhase, Proof, Timestamp},
     strategy::{
-        Command, Decision, Direction, InstanceSeen, Observation, Phase, Plan, Rolling, RollingSettings,
-        RolloutState, Seen, Strategy, TrafficSeen, Verdict, step,
+        Command, Decision, Direction, InstanceSeen, Observation, PauseReason, Phase, Plan, Rolling, RollingSettings,
+        RolloutState, Seen, Strategy, TrafficSeen, Verdict, WaitReason, step,
     },
 };
 
@@ -54,13 +54,15 @@ pub(super) enum Planted {
     AddressIgnored,
     /// The end is declared when the new set serves, whatever else is there.
     EndsTooEarly,
-    /// A lost instance is never replaced: everything waits.
+    /// Failure turns nothing round: everything waits.
     WaitsForEver,
+    /// Whatever a person answers, it waits for a person.
+    PausesForEver,
 }
 
 impl Planted {
     /// All of them.
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::FloorOffByOne,
         Self::CeilingOffByOne,
         Self::TrafficBeforeVerified,
@@ -79,6 +81,7 @@ impl Planted {
         Self::AddressIgnored,
         Self::EndsTooEarly,
         Self::WaitsForEver,
+        Self::PausesForEver,
     ];
 
     /// A small scenario in which it does harm.
@@ -91,7 +94,7 @@ impl Planted {
             Self::TrafficBeforeVerified | Self::TimeOutIsDone | Self::RemoveWithWeight => {
                 case(0, 0).blue_green(100)
             }
-            Self::NoBakeTime | Self::WrongOldSet | Self::EndsTooEarly => case(0, 0).blue_green(100),
+            Self::NoBakeTime | Self::WrongOldSet | Self::EndsTooEarly | Self::PausesForEver => case(0, 0).blue_green(100),
             Self::TrafficBackBeforeSize => case(2, 0).blue_green(100),
             Self::DirectionLostOnResume | Self::TimerResetOnResume => {
                 Case::new(2, Router::Silent).limits(0, 1, 0).blue_green(100)
@@ -127,6 +130,7 @@ impl Stepper for Planted {
             Self::AddressIgnored => "address ignored",
             Self::EndsTooEarly => "ends too early",
             Self::WaitsForEver => "waits for ever",
+            Self::PausesForEver => "pauses for ever",
         }
     }
 
@@ -153,15 +157,10 @@ impl Stepper for Planted {
                 step(strategy, plan, &state, seen)
             }
             Self::EndsTooEarly => ends_early(step(strategy, plan, state, seen)),
-            Self::WaitsForEver => match step(strategy, plan, state, seen) {
-                Decision::Wait { why, .. } => Decision::Wait { why, until: seen.now.after(SECOND) },
-                Decision::Advance { state: new, why } if new.direction != state.direction => {
-                    drop((new, why));
-                    let why = deployer_core::strategy::WaitReason::Preparing;
-                    Decision::Wait { why, until: seen.now.after(SECOND) }
-                }
-                other => other,
-            },
+            Self::WaitsForEver => never_turns(step(strategy, plan, state, seen), state, seen),
+            Self::PausesForEver if state.phase == Phase::Shifting && seen.requests.is_empty() => {
+                Decision::Pause { why: PauseReason::Requested }
+            }
             _ => {
                 let mut seen = seen.clone();
                 self.distort(plan, state, &mut seen);
@@ -325,6 +324,17 @@ fn reset_timers(plan: &Plan, state: &RolloutState, seen: &Observation) -> Option
     let mut new = state.clone();
     new.settle = Some(deployer_core::strategy::Timer { until, ..timer });
     Some(Decision::Advance { state: Box::new(new), why: "the timer starts".into() })
+}
+
+fn never_turns(decision: Decision, state: &RolloutState, seen: &Observation) -> Decision {
+    let soon = seen.now.after(SECOND);
+    match decision {
+        Decision::Wait { why, .. } => Decision::Wait { why, until: soon },
+        Decision::Advance { state: new, .. } if new.direction != state.direction => {
+            Decision::Wait { why: WaitReason::Preparing, until: soon }
+        }
+        other => other,
+    }
 }
 
 fn ends_early(decision: Decision) -> Decision {

@@ -112,7 +112,7 @@ pub(super) struct World {
     pub(super) router_unknown: bool,
     /// The target cannot be looked at.
     pub(super) target_unknown: bool,
-    /// Nothing has happened since the process was started again.
+    /// Nothing has happened since a process was started after a long time without one.
     pub(super) resumed: bool,
     /// This process prepared the release.
     pub(super) prepared: bool,
