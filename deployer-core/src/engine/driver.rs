@@ -27,6 +27,9 @@ use crate::{
     },
 };
 
+/// The most that a strategy may keep in its private memory, in bytes of JSON.
+const MEMORY_LIMIT: usize = 16 * 1024;
+
 /// What a driver works with.
 #[derive(Debug)]
 pub(crate) struct Driver<'a> {
@@ -114,7 +117,7 @@ impl<'a> Driver<'a> {
             }
             self.refresh().await;
             let seen = self.observation();
-            match step(&*self.parts.strategy, &self.plan, &self.state, &seen) {
+            match self.decide(&seen) {
                 Decision::Advance { state, why } => {
                     if let Some(outcome) = self.forbidden_advance(&state, &seen) {
                         break outcome;
@@ -128,7 +131,7 @@ impl<'a> Driver<'a> {
                     if let Err(violation) = checked {
                         break stuck(violation.to_string(), &seen);
                     }
-                    if self.held_back(&commands).await {
+                    if self.in_vain(&commands, &seen) || self.held_back(&commands).await {
                         continue;
                     }
                     self.act(commands, why.into_owned(), &seen).await?;
@@ -143,6 +146,13 @@ impl<'a> Driver<'a> {
         };
         self.finish(&outcome).await;
         Ok(outcome)
+    }
+
+    /// A strategy may be anybody's code, so it may panic.
+    fn decide(&self, seen: &Observation) -> Decision {
+        let decide = || step(&*self.parts.strategy, &self.plan, &self.state, seen);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(decide))
+            .unwrap_or_else(|_| Decision::Finish(stuck("the strategy panicked".to_owned(), seen)))
     }
 
     /// Looks, unless the last look is recent and nothing happened since.
@@ -181,7 +191,27 @@ impl<'a> Driver<'a> {
         if self.pace.too_many_advances() {
             return Some(stuck("the strategy remembers more and more and does nothing".to_owned(), seen));
         }
+        let memory = next.memory.as_ref().and_then(|memory| serde_json::to_vec(memory).ok());
+        if memory.is_some_and(|memory| memory.len() > MEMORY_LIMIT) {
+            let why = format!("the strategy wants to remember more than {MEMORY_LIMIT} bytes");
+            return Some(stuck(why, seen));
+        }
         None
+    }
+
+    /// An action that is still decided after the deadline for progress does not take: from here on it counts as
+    /// refused, which leads back or to a person.
+    fn in_vain(&mut self, commands: &[Command], seen: &Observation) -> bool {
+        if seen.now < self.state.progress_until || self.refused.is_some() || !self.pace.is_repeated(commands)
+        {
+            return false;
+        }
+        let failure = commands.iter().find_map(|command| {
+            let reason = format!("{command}: it was tried until the progress deadline and had no effect");
+            kind_of(command).map(|kind| CommandFailure { kind, reason })
+        });
+        self.refused = failure;
+        self.refused.is_some()
     }
 
     async fn advance(&mut self, state: RolloutState, why: String) -> Result<(), Stop> {
@@ -309,14 +339,9 @@ impl<'a> Driver<'a> {
             return;
         }
         self.results.push(CommandResult { command: number, error: Some(reason.clone()) });
-        let kind = match command {
-            Command::Prepare(_) => CommandKind::Prepare,
-            Command::Apply(_) => CommandKind::Apply,
-            Command::Shift(_) => CommandKind::Shift,
-            Command::Remove(_) => CommandKind::Remove,
-            Command::Evaluate(_) => return,
-        };
-        self.refused = Some(CommandFailure { kind, reason });
+        if let Some(kind) = kind_of(command) {
+            self.refused = Some(CommandFailure { kind, reason });
+        }
     }
 
     async fn wait(&mut self, why: WaitReason, until: Timestamp, seen: &Observation) -> Result<(), Stop> {
@@ -326,6 +351,7 @@ impl<'a> Driver<'a> {
         if let Some(gate) = self.gates.next_at(now) {
             deadline = deadline.min(gate);
         }
+        let deadline = deadline.max(now.after(self.parts.engine.first_look / 2));
         if self.shown.as_ref() != Some(&why) {
             self.recorder.progress(EventKind::Waiting { why: why.clone(), until });
             self.shown = Some(why);
@@ -391,6 +417,16 @@ impl<'a> Driver<'a> {
         }
         let seen = self.observation();
         self.recorder.tale().live(&seen);
+    }
+}
+
+fn kind_of(command: &Command) -> Option<CommandKind> {
+    match command {
+        Command::Prepare(_) => Some(CommandKind::Prepare),
+        Command::Apply(_) => Some(CommandKind::Apply),
+        Command::Shift(_) => Some(CommandKind::Shift),
+        Command::Remove(_) => Some(CommandKind::Remove),
+        Command::Evaluate(_) => None,
     }
 }
 

@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_log_is_kept() {
-        let log: String = (0..3000).map(|n| format!("ü line {n}\n")).collect();
+        let log = (0..3000).map(|n| format!("ü line {n}\n")).collect::<Vec<_>>().concat();
         let events = (0..20).map(|n| n.to_string()).collect();
         let evidence = cut(Evidence { log, exit: None, events });
         assert!(evidence.log.len() <= LOG && evidence.log.starts_with("ü line "), "{}", evidence.log.len());

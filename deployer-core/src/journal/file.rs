@@ -124,17 +124,14 @@ impl Files {
 
     fn load(&self, deployment: &DeploymentId) -> Result<Vec<Event>> {
         let kept = self.open().get(deployment).cloned();
-        let (bytes, place) = match kept {
-            Some(log) => {
-                let mut log = lock(&log);
-                let place = log.storage().place();
-                (log.storage_mut().bytes(), place)
-            }
-            None => {
-                let missing = || JournalError::NotFound(deployment.clone());
-                let path = self.find(deployment)?.ok_or_else(missing)?;
-                (std::fs::read(&path), path.display().to_string())
-            }
+        let (bytes, place) = if let Some(log) = kept {
+            let mut log = lock(&log);
+            let place = log.storage().place();
+            (log.storage_mut().bytes(), place)
+        } else {
+            let missing = || JournalError::NotFound(deployment.clone());
+            let path = self.find(deployment)?.ok_or_else(missing)?;
+            (std::fs::read(&path), path.display().to_string())
         };
         let bytes = bytes.map_err(failed("reading the journal", Path::new(&place)))?;
         let events = read(&bytes, &place)?.events;
