@@ -1,5 +1,7 @@
 //! The engine against a little world in memory, in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod builder;
 mod crash;
 mod rollout;

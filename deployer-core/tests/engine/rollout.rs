@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use deployer_core::{
-    error::{DeployError, ErrorKind},
+    error::{DeployError, ErrorKind, Problem},
     event::{Event, EventKind},
-    lock::MemoryLock,
-    model::WorkloadId,
+    journal::FileJournal,
+    lock::{FileLock, MemoryLock},
+    model::{RolloutSettings, RouterCapabilities, SetSpec, TargetCapabilities, WorkloadId},
     ports::Lock as _,
-    strategy::{Cause, Command, Outcome, RecreateSettings},
+    strategy::{
+        BlueGreen, BlueGreenSettings, Budget, Cause, Command, Decision, Outcome, Recreate, RecreateSettings,
+        Situation, Strategy,
+    },
 };
 use futures::StreamExt as _;
 
@@ -201,10 +205,133 @@ async fn failing_calls_are_repeated_and_a_refusal_goes_back() {
 #[tokio::test(start_paused = true)]
 async fn recreate_works_too() {
     let (world, lock) = (World::new(), MemoryLock::new());
-    let recreate = || deployer_core::strategy::Recreate::new(RecreateSettings::default());
+    let recreate = || Recreate::new(RecreateSettings::default());
     describe(&world, &lock, "v1").strategy(recreate()).build().unwrap().run().await.unwrap();
     describe(&world, &lock, "v2").strategy(recreate()).build().unwrap().run().await.unwrap();
     let live = world.live();
     assert_eq!((live.len(), live[0].0.as_str(), live[0].1, live[0].3), (1, "v2", 2, 2));
+    assert_eq!(world.inner().violations, [] as [String; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deploying_the_same_release_again_repairs_it() {
+    let (world, lock) = (World::new(), MemoryLock::new());
+    describe(&world, &lock, "v1").build().unwrap().run().await.unwrap();
+    let effects = |world: &World| world.calls("apply") + world.calls("shift") + world.calls("remove");
+    let before = effects(&world);
+    describe(&world, &lock, "v1").build().unwrap().run().await.unwrap();
+    assert_eq!(effects(&world), before, "the world agrees, so nothing is done");
+    world.kill_one("v1");
+    describe(&world, &lock, "v1").build().unwrap().run().await.unwrap();
+    let live = world.live();
+    assert_eq!((live.len(), live[0].0.as_str(), live[0].1, live[0].3), (1, "v1", 2, 2));
+    assert!(effects(&world) > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_of_a_little_while_ago_is_returned_to() {
+    let (world, lock) = (World::new(), MemoryLock::new());
+    for (name, returning) in [("v1", false), ("v2", false), ("v3", false), ("v2", true), ("v1", false)] {
+        let settings = RolloutSettings { rollback_window: 1, ..RolloutSettings::default() };
+        describe(&world, &lock, name).settings(settings).build().unwrap().run().await.unwrap();
+        let journal = journals(&world).await.pop().unwrap();
+        let EventKind::RolloutStarted { plan, .. } = &journal[2].kind else { panic!() };
+        assert_eq!(plan.returning, returning, "{name}");
+    }
+}
+
+#[derive(Debug)]
+struct Panics;
+
+impl Strategy for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+
+    fn check(&self, _: &TargetCapabilities, _: Option<&RouterCapabilities>) -> Result<(), Vec<Problem>> {
+        Ok(())
+    }
+
+    fn budget(&self, replicas: u32, _: &TargetCapabilities) -> Budget {
+        Budget { min_available: 0, max_total: replicas, keeps_old: false }
+    }
+
+    fn decide(&self, _: &Situation<'_>) -> Decision {
+        panic!("a bug")
+    }
+}
+
+#[derive(Debug)]
+struct TooMany;
+
+impl Strategy for TooMany {
+    fn name(&self) -> &'static str {
+        "too-many"
+    }
+
+    fn check(&self, _: &TargetCapabilities, _: Option<&RouterCapabilities>) -> Result<(), Vec<Problem>> {
+        Ok(())
+    }
+
+    fn budget(&self, replicas: u32, _: &TargetCapabilities) -> Budget {
+        Budget { min_available: 0, max_total: replicas, keeps_old: false }
+    }
+
+    fn decide(&self, situation: &Situation<'_>) -> Decision {
+        let spec = SetSpec { set: situation.state.candidate.clone(), replicas: 9, remove_first: Vec::new() };
+        Decision::Act { commands: vec![Command::Apply(spec)], why: "a bug".into() }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strategy_with_a_bug_is_stopped_before_it_does_harm() {
+    let (world, lock) = (World::new(), MemoryLock::new());
+    let error = describe(&world, &lock, "v1").strategy(Panics).build().unwrap().run().await.unwrap_err();
+    assert!(matches!(&error, DeployError::Stuck { why, .. } if why.contains("panicked")), "{error}");
+    let error = describe(&world, &lock, "v2").strategy(TooMany).build().unwrap().run().await.unwrap_err();
+    assert!(matches!(&error, DeployError::Stuck { why, .. } if why.contains("capacity")), "{error}");
+    assert_eq!(world.calls("apply"), 0);
+}
+
+#[tokio::test]
+async fn it_works_with_files_and_in_real_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let world = World::new();
+    for name in ["v1", "v2"] {
+        let deployment = describe(&world, &MemoryLock::new(), name)
+            .strategy(
+                BlueGreen::new(BlueGreenSettings { bake: Duration::ZERO, ..Default::default() }).unwrap(),
+            )
+            .journal(FileJournal::open(directory.path()).unwrap())
+            .lock(FileLock::open(directory.path()).unwrap())
+            .build()
+            .unwrap();
+        let report = deployment.run().await.unwrap();
+        let path = directory.path().join("web").join(format!("{}.jsonl", report.deployment));
+        let contents = deployer_core::journal::read(&std::fs::read(path).unwrap(), "file").unwrap();
+        assert!(matches!(contents.events.last().unwrap().kind, EventKind::DeploymentFinished { .. }));
+    }
+    let live = world.live();
+    assert_eq!((live.len(), live[0].0.as_str(), live[0].3), (1, "v2", 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_whose_lock_is_lost_stops() {
+    let (world, lock) = (World::new(), MemoryLock::new());
+    describe(&world, &lock, "v1").build().unwrap().run().await.unwrap();
+    let (old, web) = (describe(&world, &lock, "v2").build().unwrap(), WorkloadId::new("web").unwrap());
+    let new = describe(&world, &lock, "v3").take_over().build().unwrap();
+    let (old, new) = tokio::join!(old.run(), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        lock.declare_dead(&web);
+        new.run().await
+    });
+    let error = old.unwrap_err();
+    // Whichever notices first: the lock before an action, or the journal before a decision.
+    let fenced = |why: &str| why.contains("taken over") || why.contains("fenced");
+    assert!(matches!(&error, DeployError::Interrupted { why } if fenced(why)), "{error}");
+    new.unwrap();
+    let live = world.live();
+    assert_eq!((live.len(), live[0].0.as_str(), live[0].3), (1, "v3", 2));
     assert_eq!(world.inner().violations, [] as [String; 0]);
 }

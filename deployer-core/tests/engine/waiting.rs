@@ -161,3 +161,56 @@ async fn a_journal_that_cannot_be_read_is_noted_and_does_not_block() {
     let report = describe(&world, &lock, "v2").build().unwrap().run().await.unwrap();
     assert!(report.notes.iter().any(|note| note.contains("broken is passed over")), "{:?}", report.notes);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_action_that_never_takes_ends_after_the_progress_deadline() {
+    let (world, lock) = (World::new(), MemoryLock::new());
+    describe(&world, &lock, "v1").build().unwrap().run().await.unwrap();
+    world.inner().failing.insert("shift", (u32::MAX, ErrorKind::TimedOut));
+    let started = tokio::time::Instant::now();
+    let error = describe(&world, &lock, "v2").build().unwrap().run().await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("tried until the progress deadline"), "{text}");
+    assert!(started.elapsed() < Duration::from_secs(700), "{:?}", started.elapsed());
+    let live = world.live();
+    assert_eq!((live.len(), live[0].0.as_str(), live[0].3), (1, "v1", 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_wakes_at_once_and_hints_without_end_do_not_make_a_hot_loop() {
+    let (world, lock) = (World::new(), MemoryLock::new());
+    describe(&world, &lock, "v1").build().unwrap().run().await.unwrap();
+    let engine = EngineSettings { idle_look: Duration::from_secs(7200), ..EngineSettings::default() };
+    let describe_baking = || describe(&world, &lock, "v2").strategy(long_bake()).engine(engine.clone());
+    let deployment = describe_baking().build().unwrap();
+    let (result, (quiet, hinted, noisy)) = tokio::join!(deployment.run(), async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let quiet = world.calls("observe");
+        world.hint();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let hinted = world.calls("observe");
+        world.inner().noisy = true;
+        world.hint();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        world.inner().noisy = false;
+        (quiet, hinted, world.calls("observe"))
+    });
+    result.unwrap();
+    assert_eq!(hinted, quiet + 1, "the hint was followed");
+    assert!((10..400).contains(&(noisy - hinted)), "{} looks in a minute of hints", noisy - hinted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_dies_in_the_bake_time_is_noticed() {
+    let (world, lock) = (World::new(), MemoryLock::new());
+    describe(&world, &lock, "v1").build().unwrap().run().await.unwrap();
+    let deployment = describe(&world, &lock, "v2").strategy(long_bake()).build().unwrap();
+    let (result, ()) = tokio::join!(deployment.run(), async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        world.kill_one("v2");
+        world.hint();
+    });
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("exit code 9"), "{error}");
+    assert_eq!(world.live()[0].0, "v1");
+}

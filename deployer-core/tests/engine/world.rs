@@ -61,6 +61,8 @@ pub(crate) struct Inner {
     pub(crate) failing: BTreeMap<&'static str, (u32, ErrorKind)>,
     /// Rules that were broken.
     pub(crate) violations: Vec<String>,
+    /// Each look leads to a hint.
+    pub(crate) noisy: bool,
     points: u32,
     crash_at: Option<u32>,
 }
@@ -70,6 +72,7 @@ pub(crate) struct Inner {
 pub(crate) struct World {
     inner: Arc<Mutex<Inner>>,
     crashed: Arc<Notify>,
+    hints: Arc<Notify>,
     pub(crate) clock: VirtualClock,
     pub(crate) journal: MemoryJournal,
 }
@@ -79,6 +82,7 @@ impl World {
         Self {
             inner: Arc::default(),
             crashed: Arc::default(),
+            hints: Arc::default(),
             clock: VirtualClock::new(),
             journal: MemoryJournal::new(),
         }
@@ -129,6 +133,11 @@ impl World {
         let mut inner = self.inner();
         let instances = inner.sets.get_mut(&SetId::new(set).unwrap()).unwrap();
         instances[0].instance.phase = InstancePhase::Failed { reason: "exit code 9".into() };
+    }
+
+    /// Says that something changed.
+    pub(crate) fn hint(&self) {
+        self.hints.notify_one();
     }
 
     async fn point(&self) {
@@ -219,6 +228,9 @@ impl Target for World {
 
     async fn observe(&self, _context: &CallContext) -> Result<WorkloadView> {
         self.call("observe")?;
+        if self.inner().noisy {
+            self.hint();
+        }
         let now = self.clock.now();
         let mut inner = self.inner();
         inner.settle(now);
@@ -303,7 +315,12 @@ impl Target for World {
     }
 
     async fn watch(&self, _context: &CallContext) -> Result<Changes> {
-        Ok(futures::stream::pending().boxed())
+        let hints = Arc::clone(&self.hints);
+        let hint = |hints: Arc<Notify>| async {
+            hints.notified().await;
+            Some(((), hints))
+        };
+        Ok(futures::stream::unfold(hints, hint).boxed())
     }
 
     async fn evidence(&self, _context: &CallContext, instance: &InstanceId) -> Result<Evidence> {
