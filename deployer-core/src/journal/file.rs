@@ -99,10 +99,11 @@ impl Journal for FileJournal {
 impl Files {
     fn create(&self, workload: &WorkloadId, first: &Event) -> Result<()> {
         let mut open = self.open();
-        let path = match self.find(&first.deployment)? {
-            Some(path) => path,
-            None => self.directory.join(workload.as_str()).join(file_name(&first.deployment)),
-        };
+        let path = self.directory.join(workload.as_str()).join(file_name(&first.deployment));
+        // Deployments are appended to by their name alone, so no two workloads may share one.
+        if self.find(&first.deployment)?.is_some_and(|found| found != path) {
+            return Err(JournalError::AlreadyExists(first.deployment.clone()));
+        }
         let mut log = Log::open(Disk::create(&path)?)?;
         if !log.is_empty() {
             return Err(JournalError::AlreadyExists(first.deployment.clone()));

@@ -204,7 +204,7 @@ impl Inner {
     }
 }
 
-fn counts(running: &&Running) -> bool {
+fn counts(running: &Running) -> bool {
     matches!(running.instance.phase, InstancePhase::Starting | InstancePhase::Running { .. })
 }
 
@@ -264,7 +264,7 @@ impl Target for World {
                 .retain(|running| !matches!(running.instance.phase, InstancePhase::Failed { .. }));
             let alive: Vec<InstanceId> = inner.sets[&spec.set]
                 .iter()
-                .filter(counts)
+                .filter(|running| counts(running))
                 .map(|running| running.instance.id.clone())
                 .collect();
             let surplus = alive.len().saturating_sub(spec.replicas as usize);
