@@ -1,8 +1,10 @@
 //! Model, strategies, ports, engine and journal of `deployer`. Knows no backend.
 
+pub mod checks;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod gates;
 pub mod journal;
 pub mod lock;
 #[cfg(feature = "mock")]

@@ -1,1 +1,4 @@
-//! To be written.
+//! What is needed to test what is built on `deployer`: a fake world, a load generator and a demo application.
+
+pub mod app;
+pub mod load;

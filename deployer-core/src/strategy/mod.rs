@@ -3,6 +3,7 @@
 mod blue_green;
 mod canary;
 mod choice;
+mod contract;
 mod decision;
 mod delegated;
 mod exchange;
@@ -28,6 +29,7 @@ mod traffic;
 pub use blue_green::{BlueGreen, BlueGreenSettings};
 pub use canary::{Canary, CanarySettings, CanaryStep, StepPause};
 pub use choice::StrategySettings;
+pub use contract::Strategy;
 pub use decision::{Command, Decision, Outcome, PauseReason, WaitReason};
 pub use delegated::{Delegated, DelegatedSettings};
 pub use health::{HealthSettings, Probe, ProbeHistory};
@@ -42,32 +44,3 @@ pub use rolling::{Rolling, RollingSettings};
 pub use situation::{Situation, Tally};
 pub use state::{Cause, Direction, GateRecord, Phase, RolloutState, Timer, Verdict};
 pub use step::step;
-
-use crate::{
-    error::Problem,
-    model::{RouterCapabilities, TargetCapabilities},
-};
-
-/// How a release replaces another, as a pure function. Same input, same output; it only ever runs forward:
-/// [`step`] handles requests, deadlines, failures and the way back for every strategy alike.
-pub trait Strategy: std::fmt::Debug + Send + Sync + 'static {
-    /// Its name in events, journals and settings.
-    fn name(&self) -> &str;
-
-    /// Everything that keeps this strategy from working with this target and router.
-    ///
-    /// # Errors
-    /// All problems at once.
-    fn check(
-        &self,
-        target: &TargetCapabilities,
-        router: Option<&RouterCapabilities>,
-    ) -> Result<(), Vec<Problem>>;
-
-    /// How far its actions may move the number of available and of existing instances.
-    fn budget(&self, replicas: u32, target: &TargetCapabilities) -> Budget;
-
-    /// What to do next on the way forward. Called only when the release is prepared, nothing failed, nobody paused
-    /// and the whole observation is known.
-    fn decide(&self, situation: &Situation<'_>) -> Decision;
-}

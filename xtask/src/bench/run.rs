@@ -1,0 +1,91 @@
+//! Runs the measurements, prints them, and says whether each is within its bound.
+
+use std::{process::ExitCode, time::Duration};
+
+use serde::Serialize;
+
+use super::{cpu, decisions, rollout};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// All figures; the last line of `--json`.
+#[derive(Debug, Serialize)]
+struct Figures {
+    decisions: Vec<decisions::Decisions>,
+    rollout: rollout::Rollout,
+    cpu: cpu::Cpu,
+    /// Bounds that were missed.
+    missed: Vec<String>,
+}
+
+/// Runs all measurements.
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let json = arguments.iter().any(|argument| argument == "--json");
+    match figures() {
+        Ok(figures) => {
+            println!("{}", text(&figures));
+            if json && let Ok(line) = serde_json::to_string(&figures) {
+                println!("{line}");
+            }
+            if figures.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn figures() -> Result<Figures, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let decisions = vec![decisions::measure(10)?, decisions::measure(10_000)?];
+    let rollout = runtime.block_on(rollout::measure(5))?;
+    let cpu = runtime.block_on(cpu::measure(6))?;
+    let mut figures = Figures { decisions, rollout, cpu, missed: Vec::new() };
+    figures.missed = missed(&figures);
+    Ok(figures)
+}
+
+fn missed(figures: &Figures) -> Vec<String> {
+    let mut missed = Vec::new();
+    let mut bound = |holds: bool, what: &str| {
+        if !holds {
+            missed.push(what.to_owned());
+        }
+    };
+    for decisions in &figures.decisions {
+        if decisions.instances <= 10 {
+            bound(decisions.per_second >= 1e6, "a million decisions a second at 10 instances");
+        } else {
+            bound(decisions.worst <= Duration::from_millis(2), "2 ms for a decision at 10 000 instances");
+        }
+    }
+    bound(figures.rollout.ratio <= 1.05, "rollout time at most 1.05 × its floor");
+    bound(figures.cpu.ratio <= 1.4, "CPU time a request at most 1.4 × that of nginx");
+    missed
+}
+
+fn text(figures: &Figures) -> String {
+    let mut lines = Vec::new();
+    for d in &figures.decisions {
+        lines.push(format!(
+            "decisions at {} instances: {:.2} million/s over {} recorded ones, slowest {:?}",
+            d.instances,
+            d.per_second / 1e6,
+            d.recorded,
+            d.worst
+        ));
+    }
+    let r = &figures.rollout;
+    lines.push(format!(
+        "rolling update of {} instances: {:.3} s, floor {:.3} s, ratio {:.3} (worst of {} rounds {:.3})",
+        r.instances, r.seconds, r.floor_seconds, r.ratio, r.rounds, r.worst_ratio
+    ));
+    let c = &figures.cpu;
+    lines.push(format!(
+        "CPU a request at {}/s: proxy {:.1} µs, nginx {:.1} µs, ratio {:.2} (median of {} interleaved rounds)",
+        c.rate, c.proxy_micros, c.nginx_micros, c.ratio, c.rounds
+    ));
+    lines.extend(figures.missed.iter().map(|what| format!("MISSED: {what}")));
+    lines.join("\n")
+}
