@@ -335,3 +335,30 @@ async fn a_writer_whose_lock_is_lost_stops() {
     assert_eq!((live.len(), live[0].0.as_str(), live[0].3), (1, "v3", 2));
     assert_eq!(world.inner().violations, [] as [String; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_more_is_done_once_the_lock_is_lost() {
+    let (world, lock) = (World::new(), MemoryLock::new());
+    let deployment = describe(&world, &lock, "v1").build().unwrap();
+    let web = [WorkloadId::new("web").unwrap()];
+    let (result, (grant, before)) = tokio::join!(deployment.run(), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        lock.declare_dead(&web[0]);
+        (lock.take_over(&web, deployment.id()).await.unwrap(), world.calls("shift"))
+    });
+    let error = result.unwrap_err();
+    assert!(matches!(&error, DeployError::Interrupted { why } if why.contains("taken over")), "{error}");
+    assert_eq!((before, world.calls("shift")), (0, 0));
+    drop(grant);
+    deployment.run().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn epochs_grow_even_if_the_lock_forgot_them() {
+    let world = World::new();
+    for name in ["v1", "v2", "v3"] {
+        describe(&world, &MemoryLock::new(), name).build().unwrap().run().await.unwrap();
+    }
+    let epochs: Vec<u64> = journals(&world).await.iter().map(|events| events[0].epoch.0).collect();
+    assert_eq!(epochs, [1, 2, 3]);
+}
