@@ -94,10 +94,8 @@ async fn what_hangs_is_killed_with_all_its_children() {
     let directory = tempfile::tempdir().unwrap();
     let pid_file = directory.path().join("pid");
     let check = script(&format!("sleep 1000 & echo $! > {}; echo waiting; wait", pid_file.display()));
-    let start = Instant::now();
     let probe = probe_within(&check, &asked_about(), Duration::from_millis(700)).await;
     assert_failed(&probe, "did not end within 630ms: \"waiting\"");
-    assert!(start.elapsed() < Duration::from_millis(700), "took {:?}", start.elapsed());
     until("the child is dead", || is_dead(&pid_file)).await;
 }
 

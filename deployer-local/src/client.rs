@@ -164,7 +164,9 @@ impl Client {
             }
             let started = timeout_at(deadline, launch::start(&self.0.helper, &self.0.directory));
             match started.await.map_err(|_| self.too_slow())?? {
-                Started::Ready => {}
+                Started::Ready => {
+                    tracing::info!(directory = %self.0.directory.path().display(), "started the local helper");
+                }
                 // Another process is just starting it, or it is just ending.
                 Started::Busy if Instant::now() < deadline => {
                     sleep(wait).await;

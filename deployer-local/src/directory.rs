@@ -7,6 +7,7 @@ use std::{
 };
 
 use deployer_core::error::ErrorKind;
+use rustix::fs::FlockOperation;
 
 use crate::{identity::ContentHash, protocol::Refusal};
 
@@ -67,6 +68,15 @@ impl Directory {
 
     pub(crate) fn lock(&self) -> PathBuf {
         self.0.join("lock")
+    }
+
+    /// Whether a helper lives. A helper that starts while this looks takes itself for the second one; whoever
+    /// started it tries again.
+    pub(crate) fn is_locked(&self) -> bool {
+        fs::File::open(self.lock()).is_ok_and(|lock| {
+            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared)
+                == Err(rustix::io::Errno::WOULDBLOCK)
+        })
     }
 
     pub(crate) fn state(&self) -> PathBuf {

@@ -77,7 +77,8 @@ impl LocalHost {
         self.client.get::<HelperInfo>(call).await.map(|info| info.pid)
     }
 
-    /// A target for workloads whose processes get assigned ports, or none.
+    /// A target for workloads whose processes get assigned ports, or none. For what else it can be told see
+    /// [`LocalTarget`].
     pub fn target(&self) -> Arc<LocalTarget> {
         Arc::new(LocalTarget::new(self.client.clone()))
     }
@@ -98,7 +99,8 @@ impl LocalHost {
     }
 
     /// The embedded proxy of a workload, listening on this address. Port 0 means any free one, which is then kept.
-    /// It is bound by the first call that needs it, or by [`LocalRouter::bind`].
+    /// It is bound by the first call that needs it, or by [`LocalRouter::bind`]. For other settings of the proxy see
+    /// [`LocalRouter::settings`].
     pub fn router(&self, workload: WorkloadId, listen: SocketAddr) -> Arc<LocalRouter> {
         Arc::new(LocalRouter::new(self.client.clone(), workload, listen))
     }
@@ -115,13 +117,12 @@ impl LocalHost {
     pub async fn shutdown(&self, instances: OnShutdown, deadline: Duration) -> Result<(), BackendError> {
         let operation = "shut down local helper";
         let until = Instant::now() + deadline;
-        let pid = self.helper().await?;
         let call =
             Call { operation: operation.to_owned(), method: Method::POST, path: "/v1/shutdown", deadline };
         self.client.send::<serde_json::Value>(call, &Shutdown { instances }).await?;
-        while Path::new(&format!("/proc/{pid}")).exists() {
+        while self.client.directory().is_locked() {
             if Instant::now() >= until {
-                let message = format!("process {pid} has not ended within {deadline:?}");
+                let message = format!("it has not ended within {deadline:?}");
                 return Err(Refusal::new(ErrorKind::TimedOut, message).into_error(operation));
             }
             sleep(Duration::from_millis(2)).await;

@@ -34,6 +34,16 @@ impl LocalRouter {
     }
 
     /// With these settings, which count when the listener is bound for the first time.
+    ///
+    /// ```no_run
+    /// # fn example(host: deployer_local::LocalHost, workload: deployer_core::model::WorkloadId) {
+    /// use std::sync::Arc;
+    /// use deployer_local::proxy::ProxySettings;
+    /// let listen = std::net::SocketAddr::from(([0, 0, 0, 0], 8080));
+    /// let settings = ProxySettings { retry_unwritten: false, ..ProxySettings::default() };
+    /// let router = Arc::unwrap_or_clone(host.router(workload, listen)).settings(settings);
+    /// # }
+    /// ```
     #[must_use]
     pub fn settings(mut self, settings: ProxySettings) -> Self {
         self.settings = settings;

@@ -78,7 +78,9 @@ pub struct ProcessSpec {
     pub working_directory: PathBuf,
     /// Which port it answers on.
     pub port: PortChoice,
-    /// How long it may take to end after SIGTERM before it is killed, in seconds. Default 10 s (Docker).
+    /// How long it may take to end after SIGTERM before it is killed, in seconds. Default 10 s (Docker). Both signals
+    /// go to its whole process group; what is left of that group, and of all that carries its marks, is killed when
+    /// its main process ends.
     #[serde(with = "seconds")]
     pub stop_grace: Duration,
     /// What happens when it ends by itself.

@@ -51,6 +51,13 @@ impl LocalTarget {
     }
 
     /// Two sets cannot run side by side, and why.
+    ///
+    /// ```no_run
+    /// # async fn example(host: deployer_local::LocalHost) {
+    /// use std::sync::Arc;
+    /// let target = Arc::unwrap_or_clone(host.target()).exclusive("they share a database file");
+    /// # }
+    /// ```
     #[must_use]
     pub fn exclusive(mut self, why: impl Into<String>) -> Self {
         self.exclusive = Some(why.into());

@@ -26,7 +26,7 @@ const SHOWN: usize = 1024;
 pub(super) const MOST_OUTPUT: usize = 8 * 1024 * 1024;
 
 /// How long to wait for what a kill brings about: the end of the program, the end of its output.
-const AFTERMATH: Duration = Duration::from_millis(50);
+const AFTERMATH: Duration = Duration::from_millis(20);
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy)]

@@ -29,6 +29,11 @@ impl Output {
         }
     }
 
+    /// The helper's own.
+    pub(crate) fn of_helper(log: &Path) -> Self {
+        Self { present: log.to_owned(), before: log.with_extension("before.log") }
+    }
+
     /// Opens it for a process. It is opened for appending, so that the process goes on at the start after the file
     /// was cut.
     pub(crate) fn open(&self) -> io::Result<File> {

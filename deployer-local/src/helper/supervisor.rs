@@ -38,6 +38,9 @@ use crate::{
 /// More processes of one set are taken for a mistake.
 const MOST_REPLICAS: u32 = 1000;
 
+/// Bytes kept of the helper's own log, twice.
+const HELPER_LOG_LIMIT: u64 = 1024 * 1024;
+
 /// Who owns the instances.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
@@ -252,9 +255,11 @@ impl Supervisor {
         }
     }
 
-    /// Keeps the output of all instances within its limit.
+    /// Keeps the output of all instances, and the helper's own log, within their limits.
     pub(crate) fn cap_output(&self) {
         let logs = self.directory.logs();
+        // Where the helper's own log cannot be cut there is nowhere to say so.
+        let _ = Output::of_helper(&self.directory.log()).cap(HELPER_LOG_LIMIT);
         for (workload, set, instance) in self.instances() {
             if let Err(error) = Output::of(&logs, workload, &instance.id).cap(set.spec.log_limit) {
                 log::line(&format!("output of {}: {error}", instance.id));

@@ -48,7 +48,7 @@ pub(super) enum Source {
     /// The connection.
     Connection(Box<MemberConnection>),
     /// Nothing: a task drives the connection, because the request is still being sent. It ends with the body.
-    Task(DrivenBy),
+    Task { _until_dropped: DrivenBy },
 }
 
 /// A task that is aborted when this is dropped.

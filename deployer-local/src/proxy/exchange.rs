@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use deployer_core::error::report;
 use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use tokio::task::unconstrained;
@@ -22,9 +23,9 @@ pub(super) enum Failure {
     /// Nothing of the request was written; here it is.
     Unwritten(Box<Request<Upload>>),
     /// The connection broke after the request was, perhaps, written.
-    Lost(hyper::Error),
+    Lost(String),
     /// What came is not HTTP.
-    Malformed(hyper::Error),
+    Malformed(String),
     /// Nothing came in time.
     TimedOut,
 }
@@ -50,7 +51,9 @@ pub(super) async fn exchange(
     });
     let result = match timeout {
         None => head.await,
-        Some(timeout) => tokio::time::timeout(timeout, head).await.map_err(|_| Failure::TimedOut)?,
+        Some(timeout) => {
+            Box::pin(tokio::time::timeout(timeout, head)).await.map_err(|_| Failure::TimedOut)?
+        }
     };
     let error = match result {
         Some(Ok(response)) => return Ok((response, connection)),
@@ -59,7 +62,7 @@ pub(super) async fn exchange(
             // What the connection did not take is given back when it goes.
             drop(connection);
             match answer.await {
-                Ok(_) => unreachable!("an ended connection has no answer left"),
+                Ok(_) => return Err(Failure::Lost("the connection ended with its answer".to_owned())),
                 Err(error) => error,
             }
         }
@@ -72,5 +75,5 @@ fn failure(mut error: TrySendError<Request<Upload>>) -> Failure {
         return Failure::Unwritten(Box::new(request));
     }
     let error = error.into_error();
-    if error.is_parse() { Failure::Malformed(error) } else { Failure::Lost(error) }
+    if error.is_parse() { Failure::Malformed(report(&error)) } else { Failure::Lost(report(&error)) }
 }

@@ -22,6 +22,9 @@ use super::{
     ticker::{self, Schedule, Stop},
 };
 
+/// A thread that has not begun by then is not coming.
+const START_LIMIT: Duration = Duration::from_secs(10);
+
 /// A load that runs, on two threads of its own. Dropping it ends it at once, requests in flight included.
 #[derive(Debug)]
 pub struct LoadHandle {
@@ -36,7 +39,6 @@ pub struct LoadHandle {
 
 impl LoadHandle {
     pub(super) fn start(settings: Settings) -> Result<Self, LoadError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let start = Instant::now();
         let schedule = Schedule { start, rate: settings.rate, maximum: settings.maximum };
         let round = settings.round.clone();
@@ -45,14 +47,23 @@ impl LoadHandle {
         let (due, requests) = mpsc::unbounded_channel();
         let (abandon, abandoned) = oneshot::channel();
         let (drained_sender, drained) = oneshot::channel();
+        let (ready, started) = std::sync::mpsc::channel();
         let sender = thread::Builder::new().name("load-sender".into()).spawn({
             let exchanges = Arc::clone(&exchanges);
             move || {
+                // Made here: a runtime must not be dropped on a thread of the caller's runtime.
+                let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => runtime,
+                    Err(error) => return ready.send(Err(error)).unwrap_or_default(),
+                };
+                ready.send(Ok(())).unwrap_or_default();
                 runtime.block_on(send(exchanges, schedule, round, requests, abandoned));
                 // Nobody waits for it when the handle was dropped.
-                let _ = drained_sender.send(());
+                drained_sender.send(()).unwrap_or_default();
             }
         })?;
+        let gone = || std::io::Error::other("the sending thread ended");
+        started.recv_timeout(START_LIMIT).map_err(|_| gone())??;
         // Should this thread not start, `due` and `abandon` are dropped and the other one ends.
         let ticker = thread::Builder::new().name("load-ticker".into()).spawn({
             let stop = stop.clone();

@@ -9,7 +9,9 @@ use std::{
 };
 
 use deployer_core::{
-    model::{DeploymentId, Epoch, Member, PinnedRelease, ReleaseId, SetId, SetSpec, Share, Split, WorkloadId},
+    model::{
+        DeploymentId, Epoch, Member, PinnedRelease, ReleaseId, SetId, SetSpec, Share, Split, WorkloadId,
+    },
     ports::{CallContext, Target as _, TrafficRouter as _},
 };
 use deployer_local::{LocalHost, LocalSettings, OnShutdown, ProcessSpec};
@@ -108,7 +110,9 @@ async fn start_proxy(host: &LocalHost) -> Result<Proxy, Failure> {
         deadline: Duration::from_secs(10),
     };
     let mut process = ProcessSpec::new(std::env::current_exe()?);
-    for argument in AppSettings::new("v1", 0).arguments().into_iter().filter(|argument| !argument.starts_with("PORT=")) {
+    for argument in
+        AppSettings::new("v1", 0).arguments().into_iter().filter(|argument| !argument.starts_with("PORT="))
+    {
         process = process.argument(argument);
     }
     let release = process.release(ReleaseId::new("v1")?);
@@ -180,7 +184,8 @@ impl Nginx {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Err(format!("nginx does not answer on {address}; see {}", directory.join("error.log").display()).into())
+        Err(format!("nginx does not answer on {address}; see {}", directory.join("error.log").display())
+            .into())
     }
 
     fn processes(&self) -> Result<Vec<u32>, Failure> {
@@ -204,7 +209,9 @@ fn program() -> Result<PathBuf, Failure> {
     if let Some(program) = find() {
         return Ok(program);
     }
-    for arguments in [&["update", "-q"][..], &["install", "-y", "-q", "--no-install-recommends", "nginx-light"]] {
+    for arguments in
+        [&["update", "-q"][..], &["install", "-y", "-q", "--no-install-recommends", "nginx-light"]]
+    {
         let status = Command::new("apt-get")
             .args(arguments)
             .env("DEBIAN_FRONTEND", "noninteractive")

@@ -10,12 +10,13 @@ use std::{
 
 use deployer_core::{
     model::{
-        Artifact, InFlight, InstanceId, InstancePhase, Member, PinnedRelease, Proof, Release, ReleaseId, RolloutSettings,
-        RouterCapabilities, SetId, SetSpec, Share, Split, TargetCapabilities, Timestamp, WorkloadId,
+        Artifact, InFlight, InstanceId, InstancePhase, Member, PinnedRelease, Proof, Release, ReleaseId,
+        RolloutSettings, RouterCapabilities, SetId, SetSpec, Share, Split, TargetCapabilities, Timestamp,
+        WorkloadId,
     },
     strategy::{
-        Command, Decision, InstanceSeen, Observation, Plan, Rolling, RolloutState, Seen, SetSeen, Strategy, TrafficSeen,
-        invariant, step,
+        Command, Decision, InstanceSeen, Observation, Plan, Rolling, RolloutState, Seen, SetSeen, Strategy,
+        TrafficSeen, invariant, step,
     },
 };
 use serde::Serialize;
@@ -43,7 +44,8 @@ pub(crate) fn measure(instances: u32) -> Result<Decisions, String> {
     let start = Instant::now();
     let mut rounds = 0;
     while rounds < 3 || start.elapsed() < Duration::from_secs(1) {
-        let slowest = if instances > 100 { slowest(&strategy, &plan, &mix) } else { once(&strategy, &plan, &mix) };
+        let slowest =
+            if instances > 100 { slowest(&strategy, &plan, &mix) } else { once(&strategy, &plan, &mix) };
         worst = worst.min(slowest);
         total += u32::try_from(mix.len()).unwrap_or(u32::MAX);
         rounds += 1;
@@ -90,7 +92,9 @@ fn record(strategy: &dyn Strategy, plan: &Plan) -> Result<Vec<Recorded>, String>
         mix.push((state.clone(), world.seen.clone()));
         match step(strategy, plan, &state, &world.seen) {
             Decision::Advance { state: next, .. } => state = *next,
-            Decision::Act { commands, .. } => commands.iter().try_for_each(|command| world.carry_out(command))?,
+            Decision::Act { commands, .. } => {
+                commands.iter().try_for_each(|command| world.carry_out(command))?;
+            }
             Decision::Wait { until, .. } => world.pass(until),
             Decision::Finish(_) => return Ok(mix),
             Decision::Pause { why } => return Err(format!("the rollout paused: {why}")),
@@ -113,10 +117,14 @@ impl World {
         for number in 0..replicas {
             instances.push(InstanceSeen { in_rotation: true, ..instance(&set, number, "one")? });
         }
-        let members =
-            instances.iter().map(|i| Member { instance: i.id.clone(), address: i.address }).collect::<Vec<_>>();
-        let split =
-            Split::Serve { shares: vec![Share { set: set.clone(), weight: replicas, members }], routes: Vec::new() };
+        let members = instances
+            .iter()
+            .map(|i| Member { instance: i.id.clone(), address: i.address })
+            .collect::<Vec<_>>();
+        let split = Split::Serve {
+            shares: vec![Share { set: set.clone(), weight: replicas, members }],
+            routes: Vec::new(),
+        };
         let traffic = TrafficSeen {
             fingerprint: Observation::fingerprint_of(&split),
             split,
@@ -231,7 +239,12 @@ fn artifact(digest: &str) -> Artifact {
 fn plan(replicas: u32) -> Result<Plan, String> {
     let release = |name: &str| {
         let id = ReleaseId::new(name).map_err(|e| e.to_string())?;
-        Ok::<_, String>(Release { id, artifact: "app".into(), config: serde_json::Value::Null, secrets: Vec::new() })
+        Ok::<_, String>(Release {
+            id,
+            artifact: "app".into(),
+            config: serde_json::Value::Null,
+            secrets: Vec::new(),
+        })
     };
     Ok(Plan {
         workload: WorkloadId::new("web").map_err(|e| e.to_string())?,

@@ -113,7 +113,11 @@ impl Stand {
             .target(self.host.target())
             .router(self.host.router(self.workload.clone(), ([127, 0, 0, 1], 0).into()))
             .check(HttpCheck::get("/healthz").build().map_err(deployer_core::error::Problems)?)
-            .probing(ProbeSettings { interval: INTERVAL, start_interval: START_INTERVAL, ..ProbeSettings::default() })
+            .probing(ProbeSettings {
+                interval: INTERVAL,
+                start_interval: START_INTERVAL,
+                ..ProbeSettings::default()
+            })
             .settings(RolloutSettings::default())
             .journal(self.journal.clone())
             .lock(self.lock.clone())

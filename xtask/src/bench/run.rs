@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
             if figures.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            eprintln!("bench: {error}");
+            println!("bench: {error}");
             ExitCode::FAILURE
         }
     }
