@@ -11,6 +11,7 @@ use std::{
         fs::{MetadataExt as _, PermissionsExt as _},
         net::UnixStream,
     },
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -155,17 +156,33 @@ async fn a_saved_number_that_another_process_has_now_is_left_alone() {
     let pid = host.processes()[0].1;
     support::kill(pid);
     until("it is dead", || host.processes().is_empty()).await;
-    let mut stranger = std::process::Command::new("/bin/sleep").arg("600").spawn().unwrap();
+    let mut stranger = Stranger::start();
     let state = host.host.directory().join("state.json");
     let text = fs::read_to_string(&state).unwrap();
-    fs::write(&state, text.replace(&format!("\"pid\":{pid},"), &format!("\"pid\":{},", stranger.id())))
+    fs::write(&state, text.replace(&format!("\"pid\":{pid},"), &format!("\"pid\":{},", stranger.0.id())))
         .unwrap();
     host.until_failed("v1").await;
     host.target.remove(&context(1), &SetId::new("v1").unwrap()).await.unwrap();
     host.until_gone("v1").await;
-    assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    assert!(stranger.0.try_wait().unwrap().is_none(), "the stranger lives");
+}
+
+/// A process that is none of ours, and ends with the test.
+struct Stranger(std::process::Child);
+
+impl Stranger {
+    fn start() -> Self {
+        let mut command = std::process::Command::new("/bin/sleep");
+        let (input, output, error) = (Stdio::null(), Stdio::null(), Stdio::null());
+        Self(command.arg("600").stdin(input).stdout(output).stderr(error).spawn().unwrap())
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
