@@ -220,6 +220,12 @@ async fn the_helper_ends_when_it_is_told() {
     assert_eq!(host.processes(), processes);
     assert_eq!(host.instances("v1").await, before, "the next helper takes them over");
 
+    // An end that cannot be saved is none: the next helper would start everything again.
+    let obstacle = host.host.directory().join("state.json.new");
+    fs::create_dir(&obstacle).unwrap();
+    let error = host.host.shutdown(OnShutdown::StopInstances, LIMIT).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Unavailable && error.message.contains("state.json"), "{error}");
+    fs::remove_dir(&obstacle).unwrap();
     host.host.shutdown(OnShutdown::StopInstances, LIMIT).await.unwrap();
     assert_eq!(host.processes(), []);
     assert_eq!(host.instances("v1").await, [], "they are not started again");
