@@ -1,4 +1,5 @@
 //! Switching from one version to the next under load.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod proxy_support;
 

@@ -1,4 +1,5 @@
 //! Upgraded connections and streams of events.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod proxy_support;
 

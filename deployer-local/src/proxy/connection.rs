@@ -38,6 +38,10 @@ pub(super) struct Client {
     pub(super) tunnel: Mutex<Option<Tunnel>>,
     busy: AtomicBool,
     requests: AtomicU32,
+    /// The client does not take what is written to it.
+    blocked: AtomicBool,
+    /// How often it took something, wrapping.
+    writes: AtomicU32,
 }
 
 impl Client {
@@ -47,6 +51,17 @@ impl Client {
             busy,
             head_begun: !busy && self.head_begun.load(Ordering::Relaxed),
             requests: self.requests.load(Ordering::Relaxed),
+            blocked: self.blocked.load(Ordering::Relaxed),
+            writes: self.writes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Something was written to the client, or could not be. Only the connection's own task calls this.
+    pub(super) fn wrote(&self, blocked: bool) {
+        self.blocked.store(blocked, Ordering::Relaxed);
+        if !blocked {
+            let writes = self.writes.load(Ordering::Relaxed).wrapping_add(1);
+            self.writes.store(writes, Ordering::Relaxed);
         }
     }
 }
@@ -90,6 +105,8 @@ pub(super) async fn serve(
         tunnel: Mutex::new(None),
         busy: AtomicBool::new(false),
         requests: AtomicU32::new(0),
+        blocked: AtomicBool::new(false),
+        writes: AtomicU32::new(0),
     });
     serve_http(socket, &client, stop).await;
     let tunnel = client.tunnel.lock().take();

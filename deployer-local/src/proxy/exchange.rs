@@ -51,7 +51,9 @@ pub(super) async fn exchange(
     });
     let result = match timeout {
         None => head.await,
-        Some(timeout) => tokio::time::timeout(timeout, head).await.map_err(|_| Failure::TimedOut)?,
+        Some(timeout) => {
+            Box::pin(tokio::time::timeout(timeout, head)).await.map_err(|_| Failure::TimedOut)?
+        }
     };
     let error = match result {
         Some(Ok(response)) => return Ok((response, connection)),

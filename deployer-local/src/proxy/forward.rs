@@ -95,7 +95,12 @@ impl Attempt<'_> {
                     let reused = connection.reused;
                     let replay = (reused && self.may_replay(&request)).then(|| head_of(&request));
                     match exchange(connection, self.addressed(request), settings.response_timeout).await {
-                        Ok((response, connection)) => return self.finish(response, connection).await,
+                        Ok((response, connection))
+                            if response.status() == StatusCode::SWITCHING_PROTOCOLS =>
+                        {
+                            return Box::pin(self.switch(response, connection)).await;
+                        }
+                        Ok((response, connection)) => return Ok(self.finish(response, connection)),
                         Err(failure) => self.after(failure, reused, replay),
                     }
                 }
@@ -129,7 +134,8 @@ impl Attempt<'_> {
                 return Some(connection);
             }
         }
-        match MemberConnection::open(member.address, settings.connect_timeout).await {
+        // Boxed, like all that is rare: what a future may need makes it larger for every request.
+        match Box::pin(MemberConnection::open(member.address, settings.connect_timeout)).await {
             Ok(connection) => {
                 member.ejection.connected();
                 Some(connection)
@@ -221,18 +227,15 @@ impl Attempt<'_> {
         self.claim.answered(true, self.arrived.elapsed());
     }
 
-    async fn finish(
+    fn finish(
         mut self,
         mut response: Response<Incoming>,
         connection: Box<MemberConnection>,
-    ) -> Result<Response<Content>, Response<Content>> {
+    ) -> Response<Content> {
         let now = Instant::now();
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(response, connection).await;
-        }
         if headers::to_client(response.headers_mut()).is_none() {
             self.failed();
-            return Err(answer::lost());
+            return answer::lost();
         }
         *response.version_mut() = Version::HTTP_11;
         response.extensions_mut().clear();
@@ -249,7 +252,7 @@ impl Attempt<'_> {
         };
         let events = headers::is_event_stream(response.headers()) && !response.body().is_end_stream();
         let Self { mut claim, client, .. } = self;
-        Ok(response.map(|body| {
+        response.map(|body| {
             Content::Member(if events {
                 claim.become_tunnel();
                 let member = claim.member().clone();
@@ -259,7 +262,7 @@ impl Attempt<'_> {
             } else {
                 MemberBody::new(body, source, claim, most_idle)
             })
-        }))
+        })
     }
 
     /// Leaves a tunnel for the client's connection to become, once it has sent this answer.

@@ -22,6 +22,10 @@ pub(super) struct Activity {
     pub(super) head_begun: bool,
     /// How many requests there were, wrapping.
     pub(super) requests: u32,
+    /// The client does not take what is written to it.
+    pub(super) blocked: bool,
+    /// How often it took something, wrapping.
+    pub(super) writes: u32,
 }
 
 /// What to do with a connection.
@@ -41,6 +45,7 @@ pub(super) enum Verdict {
 pub(super) struct Patience {
     idle: Duration,
     head: Duration,
+    stall: Duration,
     since: Instant,
     sleep: Pin<Box<Sleep>>,
     waiting: Waiting,
@@ -56,6 +61,8 @@ enum Waiting {
     Head,
     /// For a first request, before stopping.
     FirstRequest,
+    /// For the client to take more than it had after this write.
+    Write(u32),
 }
 
 impl Patience {
@@ -63,6 +70,7 @@ impl Patience {
         Self {
             idle: settings.client_idle,
             head: settings.head_timeout,
+            stall: settings.client_stall,
             since: Instant::now(),
             sleep: Box::pin(sleep(settings.client_idle)),
             waiting: Waiting::Request(0),
@@ -72,7 +80,11 @@ impl Patience {
 
     /// To be asked whenever the connection was polled. Wakes the task when there may be another answer.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, stop: bool, now_at: Activity) -> Verdict {
-        if now_at.head_begun {
+        if now_at.blocked {
+            if !matches!(self.waiting, Waiting::Write(_)) {
+                self.set(Waiting::Write(now_at.writes), self.stall);
+            }
+        } else if now_at.head_begun {
             if self.waiting != Waiting::Head {
                 self.set(Waiting::Head, self.head);
             }
@@ -94,11 +106,15 @@ impl Patience {
             }
             match self.waiting {
                 Waiting::Head => return Verdict::Cut,
+                Waiting::Write(seen) if now_at.blocked && seen == now_at.writes => return Verdict::Cut,
+                Waiting::Write(_) if now_at.blocked => self.set(Waiting::Write(now_at.writes), self.stall),
                 Waiting::FirstRequest => return Verdict::EndAfterRequest,
                 Waiting::Request(seen) if seen == now_at.requests && !now_at.busy => {
                     return Verdict::EndAfterRequest;
                 }
-                Waiting::Request(_) => self.set(Waiting::Request(now_at.requests), self.idle),
+                Waiting::Request(_) | Waiting::Write(_) => {
+                    self.set(Waiting::Request(now_at.requests), self.idle);
+                }
             }
         }
         Verdict::Wait

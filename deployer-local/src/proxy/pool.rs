@@ -98,13 +98,13 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// A connection that has been unused for at most `limit` and that the member is not known to have closed.
+    /// A connection that has been unused for less than `limit` and that the member is not known to have closed.
     pub(super) fn take(&self, now: Instant, limit: Duration) -> Option<Box<MemberConnection>> {
         loop {
             let mut connection = {
                 let mut idle = self.0.lock();
                 // Those below are older still; they are left to `sweep`.
-                idle.connections.pop_if(|top| now.saturating_duration_since(top.idle_since) <= limit)?
+                idle.connections.pop_if(|top| now.saturating_duration_since(top.idle_since) < limit)?
             };
             if !connection.is_closed() {
                 return Some(connection);

@@ -1,7 +1,10 @@
 //! What is counted for one set.
 
 use std::{
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -90,8 +93,10 @@ impl SetState {
 
     /// Remembers the counters of now for [`counts`](Self::counts).
     pub(super) fn remember(&self, now: Instant) {
-        let snapshot = self.snapshot(now);
-        self.history.lock().push(snapshot);
+        let mut history = self.history.lock();
+        let bad = self.bad.load(Ordering::Acquire);
+        let unchanged = history.unchanged(now, self.total.load(Ordering::Relaxed), bad);
+        history.push(unchanged.unwrap_or_else(|| self.snapshot(now)));
     }
 
     pub(super) fn counts(&self, now: Instant, interval: Duration) -> Counts {
@@ -101,6 +106,6 @@ impl SetState {
 
     fn snapshot(&self, at: Instant) -> Snapshot {
         let bad = self.bad.load(Ordering::Acquire);
-        Snapshot { at, total: self.total.load(Ordering::Relaxed), bad, time: self.time.snapshot() }
+        Snapshot { at, total: self.total.load(Ordering::Relaxed), bad, time: Arc::new(self.time.snapshot()) }
     }
 }

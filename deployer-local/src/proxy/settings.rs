@@ -25,12 +25,16 @@ pub struct ProxySettings {
     /// Default 75 s (nginx `keepalive_timeout`).
     #[serde(with = "seconds")]
     pub client_idle: Duration,
+    /// How long a client may take nothing of an answer that is there for it; then it is cut, so that it cannot keep a
+    /// member from being drained for ever. Default 60 s (nginx `send_timeout`).
+    #[serde(with = "seconds")]
+    pub client_stall: Duration,
     /// How long a connection to a member may be kept unused. Default 4 s: Node and uvicorn close theirs after 5 s.
     /// Where members close earlier (gunicorn: 2 s) choose less.
     #[serde(with = "seconds")]
     pub member_idle: Duration,
     /// The same for requests that must not be sent twice (a body, or a method that is not idempotent): on a
-    /// connection unused for longer they could be lost to a member that is just closing it. Default 1 s.
+    /// connection unused for longer they could be lost to a member that is just closing it. 0 means always a fresh one. Default 1 s.
     #[serde(with = "seconds")]
     pub member_idle_unsafe: Duration,
     /// How many unused connections are kept per member. Default 256.
@@ -60,6 +64,7 @@ impl Default for ProxySettings {
             connect_timeout: Duration::from_secs(1),
             head_timeout: Duration::from_secs(10),
             client_idle: Duration::from_secs(75),
+            client_stall: Duration::from_secs(60),
             member_idle: Duration::from_secs(4),
             member_idle_unsafe: Duration::from_secs(1),
             member_idle_connections: 256,

@@ -14,7 +14,8 @@ use tokio::{
 
 use super::connection::Client;
 
-/// A client's socket that notes when bytes come while no request is being answered: the beginning of a head.
+/// A client's socket that notes when bytes come while no request is being answered (the beginning of a head), and
+/// when the client takes none.
 #[derive(Debug)]
 pub(super) struct ClientStream {
     socket: TcpStream,
@@ -48,7 +49,9 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.client.wrote(polled.is_pending());
+        polled
     }
 
     fn poll_write_vectored(
@@ -56,7 +59,9 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+        let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.client.wrote(polled.is_pending());
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
