@@ -212,7 +212,6 @@ async fn replicas_can_change_in_the_middle() {
             let report = result
                 .unwrap_or_else(|error| panic!("{strategy:?} scaled to {wanted} after {seconds} s: {error}"));
             let too_late = report.finished_at < asked;
-            eprintln!("{strategy:?} scaled to {wanted} after {seconds} s, too late: {too_late}\n{report}");
             stand.assert_live("v2", if too_late { REPLICAS } else { wanted });
         }
     }
@@ -278,7 +277,9 @@ async fn many_workloads_are_deployed_side_by_side() {
     for result in join_all(deployments.iter().map(Deployment::run)).await {
         result.unwrap();
     }
-    stands.iter().for_each(|stand| stand.assert_live("v2", REPLICAS));
+    for stand in &stands {
+        stand.assert_live("v2", REPLICAS);
+    }
 }
 
 #[tokio::test(start_paused = true)]

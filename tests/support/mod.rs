@@ -103,7 +103,8 @@ impl Stand {
         assert_eq!(self.world.total(&self.workload), replicas);
         let rotation = self.world.in_rotation(&self.workload);
         assert!(rotation.iter().all(|id| id.as_str().starts_with(release)), "in rotation: {rotation:?}");
-        let caused: Vec<_> = self.world.incidents().into_iter().filter(|i| i.is_caused()).collect();
+        let caused: Vec<_> =
+            self.world.incidents().into_iter().filter(deployer_testkit::world::Incident::is_caused).collect();
         assert!(caused.is_empty(), "{caused:?}");
     }
 }
