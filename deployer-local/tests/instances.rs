@@ -43,11 +43,13 @@ fn service() {
             let mut command = std::process::Command::new("/usr/bin/setsid");
             command.args(["--fork", "/bin/sleep", "600"]);
             command.status().unwrap();
+            // Simulates a service at work.
             std::thread::sleep(Duration::from_secs(600));
         }
         "print-secret" => {
             let token = std::env::var("TOKEN").unwrap();
             writeln!(std::io::stdout(), "the token is {token}").unwrap();
+            // Simulates a service at work.
             std::thread::sleep(Duration::from_secs(600));
         }
         other => panic!("no mode {other}"),
