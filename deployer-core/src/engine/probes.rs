@@ -139,7 +139,8 @@ impl Prober {
             if differs {
                 changed.notify_one();
             }
-            let pause = if was_ready { self.settings.interval } else { self.settings.start_interval };
+            let answers = was_ready || probe == Probe::Ok;
+            let pause = if answers { self.settings.interval } else { self.settings.start_interval };
             self.clock.sleep(pause.max(Duration::from_millis(1))).await;
         }
     }
@@ -248,7 +249,7 @@ mod tests {
         let began = tokio::time::Instant::now();
         probes.follow(&world);
         probes.changed().await;
-        assert_eq!(began.elapsed(), Duration::from_millis(140), "two probes of 20 ms, 100 ms apart");
+        assert_eq!(began.elapsed(), Duration::from_millis(1040), "two probes of 20 ms, an interval apart");
         assert!(probes.histories()[&id()].ready_since().is_some());
         let more = tokio::time::timeout(Duration::from_secs(60), probes.changed()).await;
         assert!(more.is_err(), "nothing changed");
@@ -258,6 +259,17 @@ mod tests {
         assert_eq!(probes.histories()[&id()].last_failure(), "500");
         probes.changed().await;
         assert!(probes.histories()[&id()].has_fallen());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_does_not_answer_yet_is_asked_at_short_intervals() {
+        let (check, mut world) = (Arc::new(Check::default()), Memory::default());
+        check.fails.store(true, Ordering::SeqCst);
+        let mut probes = probes(&check);
+        memory(&mut world, 0, RUNNING);
+        probes.follow(&world);
+        tokio::time::sleep(Duration::from_millis(1190)).await;
+        assert_eq!(check.probes.load(Ordering::SeqCst), 10, "one each 120 ms");
     }
 
     #[tokio::test(start_paused = true)]
