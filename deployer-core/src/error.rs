@@ -133,7 +133,7 @@ fn list(problems: &[Problem]) -> String {
 pub struct Problems(pub Vec<Problem>);
 
 fn clues(evidence: &[String]) -> String {
-    evidence.iter().map(|line| format!("; {line}")).collect()
+    evidence.iter().flat_map(|line| ["; ", line]).collect()
 }
 
 /// Who holds the lock of a workload.

@@ -28,6 +28,9 @@ pub(crate) const BUSY: &str = "busy";
 /// It could not start; the reason follows.
 pub(crate) const FAILED: &str = "failed";
 
+/// What `ps` shows; the program's path would be `/proc/self/exe`.
+pub(crate) const NAME: &str = "deployer-local";
+
 const ARGUMENT: &str = "deployer-local-helper";
 
 /// What a start led to.
@@ -85,6 +88,7 @@ pub(crate) async fn start(program: &HelperProgram, directory: &Directory) -> Res
     let log = log.map_err(|error| fail(format!("{}: {error}", directory.log().display())))?;
     let mut command = Command::new(program);
     command
+        .arg0(NAME)
         .args(arguments(Role::Starter, directory.path()))
         .env(VARIABLE, directory.path())
         .stdin(Stdio::null())

@@ -40,6 +40,8 @@
 //! }
 //! ```
 //!
+//! The helper can be asked by hand: `curl --unix-socket <directory>/socket http://helper/v1/workloads/web`.
+//!
 //! # What survives what
 //! - **The deployer dies**: nothing changes. The helper is in a session of its own and nobody's child.
 //! - **The helper dies**: instances go on, and write their output on. The next call of any client starts a new

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
@@ -20,16 +20,21 @@ use crate::{directory::Directory, identity::ContentHash};
 /// Copies that no set uses and that are kept, for returning to an earlier release: twice the history of ten.
 const KEPT: usize = 20;
 
-/// Copies an executable into the directory under the hash of its content.
+/// Copies an executable into the directory under the hash of its content, unless that copy is there.
 pub(crate) fn pin(directory: &Directory, executable: &Path) -> io::Result<ContentHash> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     fs::DirBuilder::new().mode(0o700).recursive(true).create(directory.pinned())?;
+    let content = copy(executable, &mut io::sink())?;
+    if let Ok(copied) = File::open(directory.executable(&content)) {
+        // Now it is the newest, which `prune` keeps.
+        copied.set_modified(SystemTime::now())?;
+        return Ok(content);
+    }
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let temporary = directory.pinned().join(format!(".{}-{number}", std::process::id()));
-    let result = copy(executable, &temporary).and_then(|content| {
-        let target = directory.executable(&content);
-        // The same content again is the same file; renaming makes it the newest, which `prune` keeps.
-        fs::rename(&temporary, target)?;
+    let result = write(executable, &temporary).and_then(|content| {
+        // The file may have changed since it was read first: what was written counts.
+        fs::rename(&temporary, directory.executable(&content))?;
         Ok(content)
     });
     if result.is_err() {
@@ -57,24 +62,28 @@ pub(crate) fn prune(directory: &Directory, used: &BTreeSet<ContentHash>) {
     }
 }
 
-fn copy(from: &Path, to: &Path) -> io::Result<ContentHash> {
+fn write(from: &Path, to: &Path) -> io::Result<ContentHash> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o500).open(to)?;
+    let content = copy(from, &mut file)?;
+    file.sync_all()?;
+    Ok(content)
+}
+
+fn copy(from: &Path, to: &mut impl io::Write) -> io::Result<ContentHash> {
     let mut source = File::open(from)?;
-    let mut copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o500).open(to)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {
         match source.read(&mut buffer) {
-            Ok(0) => break,
+            Ok(0) => return Ok(ContentHash::of(hasher)),
             Ok(count) => {
                 hasher.update(&buffer[..count]);
-                copy.write_all(&buffer[..count])?;
+                to.write_all(&buffer[..count])?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    copy.sync_all()?;
-    Ok(ContentHash::of(hasher))
 }
 
 #[cfg(test)]
@@ -96,6 +105,7 @@ mod tests {
         fs::write(&source, "two").unwrap();
         let two = pin(&directory, &source).unwrap();
         assert_ne!(one, two);
+        assert_eq!(pin(&directory, &source).unwrap(), two);
         assert_eq!(fs::read(directory.executable(&one)).unwrap(), b"one");
         assert!(pin(&directory, &parent.path().join("missing")).is_err());
         assert_eq!(fs::read_dir(directory.pinned()).unwrap().count(), 2, "nothing temporary is left");

@@ -72,7 +72,7 @@ pub struct ProcessSpec {
     pub environment: BTreeMap<String, String>,
     /// Environment variables whose values are secrets. They are asked for just before instances are started, and
     /// held in memory only: after the helper was restarted an instance that needs one is not started again until
-    /// its set is applied again.
+    /// its set is applied again. As any variable, the user who runs it can read it under `/proc`.
     pub secrets: BTreeMap<String, SecretRef>,
     /// Where it runs. Default `/`.
     pub working_directory: PathBuf,

@@ -105,7 +105,13 @@ impl LocalTarget {
 
     async fn resolve(&self, spec: &ProcessSpec) -> Result<BTreeMap<String, String>> {
         let mut values = BTreeMap::new();
-        let Some(source) = &self.secrets else { return Ok(values) };
+        if spec.secrets.is_empty() {
+            return Ok(values);
+        }
+        let source = self.secrets.as_ref().ok_or_else(|| {
+            let message = "this target has no source of secrets; give it one";
+            BackendError::new(ErrorKind::InvalidInput, "resolve secrets", message)
+        })?;
         for (name, secret) in &spec.secrets {
             let value = source.resolve(secret).await?;
             if value.expose().contains('\0') {

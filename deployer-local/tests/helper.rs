@@ -11,6 +11,7 @@ use std::{
         fs::{MetadataExt as _, PermissionsExt as _},
         net::UnixStream,
     },
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -155,17 +156,33 @@ async fn a_saved_number_that_another_process_has_now_is_left_alone() {
     let pid = host.processes()[0].1;
     support::kill(pid);
     until("it is dead", || host.processes().is_empty()).await;
-    let mut stranger = std::process::Command::new("/bin/sleep").arg("600").spawn().unwrap();
+    let mut stranger = Stranger::start();
     let state = host.host.directory().join("state.json");
     let text = fs::read_to_string(&state).unwrap();
-    fs::write(&state, text.replace(&format!("\"pid\":{pid},"), &format!("\"pid\":{},", stranger.id())))
+    fs::write(&state, text.replace(&format!("\"pid\":{pid},"), &format!("\"pid\":{},", stranger.0.id())))
         .unwrap();
     host.until_failed("v1").await;
     host.target.remove(&context(1), &SetId::new("v1").unwrap()).await.unwrap();
     host.until_gone("v1").await;
-    assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    assert!(stranger.0.try_wait().unwrap().is_none(), "the stranger lives");
+}
+
+/// A process that is none of ours, and ends with the test.
+struct Stranger(std::process::Child);
+
+impl Stranger {
+    fn start() -> Self {
+        let mut command = std::process::Command::new("/bin/sleep");
+        let (input, output, error) = (Stdio::null(), Stdio::null(), Stdio::null());
+        Self(command.arg("600").stdin(input).stdout(output).stderr(error).spawn().unwrap())
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -182,6 +199,8 @@ async fn many_starts_at_once_are_one_helper() {
     }
     pids.dedup();
     assert_eq!(pids.len(), 1, "{pids:?}");
+    until("only one is left", || support::helpers(hosts[0].directory()).len() == 1).await;
+    assert_eq!(support::helpers(hosts[0].directory()), pids);
     let host = hosts.remove(0);
     assert_eq!(fs::metadata(host.directory()).unwrap().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(host.directory().join("socket")).unwrap().mode() & 0o777, 0o600);
@@ -201,6 +220,12 @@ async fn the_helper_ends_when_it_is_told() {
     assert_eq!(host.processes(), processes);
     assert_eq!(host.instances("v1").await, before, "the next helper takes them over");
 
+    // An end that cannot be saved is none: the next helper would start everything again.
+    let obstacle = host.host.directory().join("state.json.new");
+    fs::create_dir(&obstacle).unwrap();
+    let error = host.host.shutdown(OnShutdown::StopInstances, LIMIT).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Unavailable && error.message.contains("state.json"), "{error}");
+    fs::remove_dir(&obstacle).unwrap();
     host.host.shutdown(OnShutdown::StopInstances, LIMIT).await.unwrap();
     assert_eq!(host.processes(), []);
     assert_eq!(host.instances("v1").await, [], "they are not started again");
@@ -266,12 +291,12 @@ async fn the_socket_speaks_plain_http() {
     let ask = |request: &str, body: &str| {
         let mut stream = UnixStream::connect(host.host.directory().join("socket")).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
-        let length = body.len();
-        write!(
-            stream,
-            "{request} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
+        let head = format!(
+            "{request} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        // In one piece: the helper may refuse a request by its head, and close.
+        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

@@ -43,11 +43,13 @@ fn service() {
             let mut command = std::process::Command::new("/usr/bin/setsid");
             command.args(["--fork", "/bin/sleep", "600"]);
             command.status().unwrap();
+            // Simulates a service at work.
             std::thread::sleep(Duration::from_secs(600));
         }
         "print-secret" => {
             let token = std::env::var("TOKEN").unwrap();
             writeln!(std::io::stdout(), "the token is {token}").unwrap();
+            // Simulates a service at work.
             std::thread::sleep(Duration::from_secs(600));
         }
         other => panic!("no mode {other}"),
@@ -388,6 +390,28 @@ async fn a_fixed_port_is_exclusive() {
     host.until_gone("v1").await;
     host.apply(&v2, 1, &[]).await;
     assert_eq!(host.running("v2").await.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_done_that_cannot_be_saved_first() {
+    let host = TestHost::start().await;
+    let release = host.prepare("v1", sleeper()).await;
+    // A directory where the new state is written: even root cannot write it.
+    let obstacle = host.host.directory().join("state.json.new");
+    fs::create_dir(&obstacle).unwrap();
+    let error = host.target.apply(&context(9), &release, &size(&release.release, 1, &[])).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Unavailable && error.message.contains("state.json"), "{error}");
+    assert_eq!(host.processes(), []);
+    assert_eq!(host.target.observe(&context(9)).await.unwrap().sets, []);
+    fs::remove_dir(&obstacle).unwrap();
+    // The epoch of an order that was not accepted was not seen.
+    host.apply(&release, 1, &[]).await;
+    let running = host.running("v1").await;
+    fs::create_dir(&obstacle).unwrap();
+    let error = host.target.remove(&context(1), &SetId::new("v1").unwrap()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    assert_eq!(host.running("v1").await, running);
+    fs::remove_dir(&obstacle).unwrap();
 }
 
 #[tokio::test]

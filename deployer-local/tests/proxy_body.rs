@@ -148,6 +148,36 @@ async fn a_client_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
     drop(stuck);
 }
 
+/// A body that stops coming is cut; a long answer to a whole one is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_stops_is_cut_and_a_slow_member_is_not() {
+    let backend = Backend::start(|request| async move {
+        let whole = request.into_body().collect().await.is_ok();
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        text(if whole { "whole" } else { "part" })
+    })
+    .await;
+    let settings = ProxySettings { client_stall: Duration::from_millis(300), ..Default::default() };
+    let proxy = start_with(settings, &serve(vec![share("v1", 1, &[backend.address])]));
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n";
+    let mut stuck = TcpStream::connect(proxy.local_address()).await.unwrap();
+    stuck.write_all(&[&head[..], b"part"].concat()).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = within(stuck.read_to_end(&mut rest)).await;
+    assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
+    is_idle(&proxy).await;
+    let mut slow = TcpStream::connect(proxy.local_address()).await.unwrap();
+    slow.write_all(head).await.unwrap();
+    for byte in b"0123456789" {
+        // All in all this takes longer than a stall may.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        slow.write_all(&[*byte]).await.unwrap();
+    }
+    let mut bytes = vec![0; 1000];
+    let count = within(slow.read(&mut bytes)).await.unwrap();
+    assert!(bytes[..count].ends_with(b"whole"), "{:?}", String::from_utf8_lossy(&bytes[..count]));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_without_a_body_release_their_claim_and_their_connection() {
     let backend = Backend::start(|request: Request<_>| async move {

@@ -65,22 +65,43 @@ async fn a_member_that_left_is_counted_until_it_is_idle_and_that_is_told() {
     assert!(proxy.stats().members.iter().all(|m| m.in_split));
 }
 
-/// The connections of a member that left are closed at once, not after a timeout.
+/// Unused connections of a member that left are closed at once, not after a timeout, although it is still busy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pool_of_a_member_ends_with_its_place_in_the_split() {
-    let (old, new) = (Backend::named("old").await, Backend::named("new").await);
+    let (release, wait) = tokio::sync::watch::channel(false);
+    let old = Backend::start(move |request| {
+        let mut wait = wait.clone();
+        async move {
+            if request.headers().contains_key("x-slow") {
+                wait.wait_for(|go| *go).await.unwrap();
+            }
+            text("old")
+        }
+    })
+    .await;
+    let new = Backend::named("new").await;
     let splits = [serve(vec![share("old", 1, &[old.address])]), serve(vec![share("new", 1, &[new.address])])];
     let proxy = start(&splits[0]);
+    let mut slow = Client::new(proxy.local_address());
+    let slow = tokio::spawn(async move { slow.get(&[("x-slow", "1")]).await });
+    eventually("it is in flight", || old.seen.requests() == 1).await;
     let mut client = Client::new(proxy.local_address());
     client.post("payload").await.unwrap();
     client.post("payload").await.unwrap();
-    assert_eq!(old.seen.connections(), 1);
+    assert_eq!((old.seen.connections(), old.seen.ended()), (2, 0));
+    let begin = Instant::now();
     proxy.set(&splits[1]).unwrap();
+    eventually("the unused connection is closed", || old.seen.ended() == 1).await;
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    release.send(true).unwrap();
+    slow.await.unwrap();
+    eventually("the one in use is not kept", || old.seen.ended() == 2).await;
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     proxy.set(&splits[0]).unwrap();
-    assert_eq!(client.post("payload").await.unwrap().text(), "old");
-    assert_eq!(old.seen.connections(), 2, "an old connection was used again");
-    client.post("payload").await.unwrap();
-    assert_eq!(old.seen.connections(), 2, "the pool of a member that came back keeps nothing");
+    for _ in 0..2 {
+        assert_eq!(client.post("payload").await.unwrap().text(), "old");
+    }
+    assert_eq!(old.seen.connections(), 3, "the pool of a member that came back keeps nothing");
 }
 
 /// The thread that serves requests is stuck; control goes on.

@@ -281,6 +281,24 @@ async fn a_new_helper_listens_again_with_the_last_split() {
 }
 
 #[tokio::test]
+async fn a_split_that_cannot_be_saved_is_not_in_force() {
+    let host = TestHost::start().await;
+    let (v1, v2) = (started(&host, "v1", 1).await, started(&host, "v2", 1).await);
+    let router = router(&host);
+    let address = router.bind(&context(1)).await.unwrap();
+    router.apply(&context(1), &all_to("v1", &v1)).await.unwrap();
+    let obstacle = host.host.directory().join("state.json.new");
+    fs::create_dir(&obstacle).unwrap();
+    let error = router.apply(&context(1), &all_to("v2", &v2)).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    assert_eq!(router.current(&context(1)).await.unwrap().split, all_to("v1", &v1));
+    assert!(get(address, "/", "").unwrap().1.ends_with("v1"));
+    fs::remove_dir(&obstacle).unwrap();
+    router.apply(&context(1), &all_to("v2", &v2)).await.unwrap();
+    assert!(get(address, "/", "").unwrap().1.ends_with("v2"));
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_refused_and_changes_nothing() {
     let host = TestHost::start().await;
     let v1 = started(&host, "v1", 1).await;

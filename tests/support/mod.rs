@@ -22,20 +22,20 @@ use deployer_testkit::{
     world::{Behaviour, World, WorldSettings},
 };
 
-pub const REPLICAS: u32 = 4;
+pub(crate) const REPLICAS: u32 = 4;
 
 /// One workload of a fake world.
-pub struct Stand {
-    pub world: World,
-    pub clock: Arc<TestClock>,
-    pub journal: Arc<MemoryJournal>,
-    pub lock: Arc<MemoryLock>,
-    pub workload: WorkloadId,
+pub(crate) struct Stand {
+    pub(crate) world: World,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) journal: Arc<MemoryJournal>,
+    pub(crate) lock: Arc<MemoryLock>,
+    pub(crate) workload: WorkloadId,
 }
 
 impl Stand {
     /// Nothing runs yet.
-    pub fn empty(settings: WorldSettings) -> Self {
+    pub(crate) fn empty(settings: WorldSettings) -> Self {
         let clock = Arc::new(TestClock::new());
         Self {
             world: World::new(settings, clock.clone()),
@@ -47,13 +47,13 @@ impl Stand {
     }
 
     /// v1 was deployed and serves.
-    pub async fn serving() -> Self {
+    pub(crate) async fn serving() -> Self {
         let stand = Self::empty(WorldSettings::default());
         stand.deployment("v1", Rolling::default()).build().unwrap().run().await.unwrap();
         stand
     }
 
-    pub fn deployment(&self, release: &str, strategy: impl Strategy) -> DeploymentBuilder {
+    pub(crate) fn deployment(&self, release: &str, strategy: impl Strategy) -> DeploymentBuilder {
         Deployment::builder(self.workload.clone())
             .release(World::release(ReleaseId::new(release).unwrap()).release)
             .replicas(Replicas::Fixed(REPLICAS))
@@ -70,16 +70,16 @@ impl Stand {
             .clock(self.clock.clone())
     }
 
-    pub fn behave(&self, release: &str, behaviour: Behaviour) {
+    pub(crate) fn behave(&self, release: &str, behaviour: Behaviour) {
         self.world.behave(ReleaseId::new(release).unwrap(), behaviour);
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
     /// The commands that the last deployment journaled before it did them.
-    pub async fn intents(&self) -> Vec<Vec<Command>> {
+    pub(crate) async fn intents(&self) -> Vec<Vec<Command>> {
         let intent = |event: Event| match event.kind {
             EventKind::Intent { commands, .. } => Some(commands),
             _ => None,
@@ -88,14 +88,14 @@ impl Stand {
     }
 
     /// What the last deployment journaled.
-    pub async fn events(&self) -> Vec<Event> {
+    pub(crate) async fn events(&self) -> Vec<Event> {
         let last: DeploymentId = self.journal.list(&self.workload).await.unwrap().pop().unwrap();
         self.journal.load(&last).await.unwrap()
     }
 
     /// Fails unless exactly this release is live, alone, whole and alone in rotation, and nobody was hurt on the way.
     #[track_caller]
-    pub fn assert_live(&self, release: &str, replicas: u32) {
+    pub(crate) fn assert_live(&self, release: &str, replicas: u32) {
         let set = SetId::new(release).unwrap();
         let orphans = self.world.orphans(&self.workload, std::slice::from_ref(&set));
         assert!(orphans.is_empty(), "left behind: {orphans:?}");
@@ -103,12 +103,13 @@ impl Stand {
         assert_eq!(self.world.total(&self.workload), replicas);
         let rotation = self.world.in_rotation(&self.workload);
         assert!(rotation.iter().all(|id| id.as_str().starts_with(release)), "in rotation: {rotation:?}");
-        let caused: Vec<_> = self.world.incidents().into_iter().filter(|i| i.is_caused()).collect();
+        let caused: Vec<_> =
+            self.world.incidents().into_iter().filter(deployer_testkit::world::Incident::is_caused).collect();
         assert!(caused.is_empty(), "{caused:?}");
     }
 }
 
-pub fn rolling(surge: u32, max_unavailable: u32) -> Rolling {
+pub(crate) fn rolling(surge: u32, max_unavailable: u32) -> Rolling {
     let settings = RollingSettings {
         surge: Amount::Count(surge),
         max_unavailable: Amount::Count(max_unavailable),
@@ -117,18 +118,18 @@ pub fn rolling(surge: u32, max_unavailable: u32) -> Rolling {
     Rolling::new(settings).unwrap()
 }
 
-pub fn blue_green() -> BlueGreen {
+pub(crate) fn blue_green() -> BlueGreen {
     BlueGreen::new(BlueGreenSettings { candidate: Amount::Count(2), ..BlueGreenSettings::default() }).unwrap()
 }
 
-pub fn canary(pause: StepPause) -> Canary {
+pub(crate) fn canary(pause: StepPause) -> Canary {
     let step = |weight| CanaryStep { weight: Percent::new(weight).unwrap(), instances: None, pause };
     let steps = vec![step(25), step(50)];
     Canary::new(CanarySettings { steps, ..CanarySettings::default() }).unwrap()
 }
 
 /// Every strategy that keeps serving, and recreate.
-pub fn strategies() -> Vec<Arc<dyn Strategy>> {
+pub(crate) fn strategies() -> Vec<Arc<dyn Strategy>> {
     vec![
         Arc::new(rolling(1, 0)),
         Arc::new(rolling(0, 1)),

@@ -85,7 +85,9 @@ impl Memory {
             }
         }
         instances.retain(|_, remembered| unknown.contains(&&remembered.instance.place));
-        instances.values_mut().for_each(|remembered| remembered.unknown = true);
+        for remembered in instances.values_mut() {
+            remembered.unknown = true;
+        }
         self.instances.extend(instances);
         self.sets = view.sets.iter().map(|set| set.set.clone()).collect();
     }
@@ -202,8 +204,8 @@ fn instance_seen(
 ) -> InstanceSeen {
     let instance = &remembered.instance;
     let platform = remembered.ready_since.filter(|_| !remembered.unknown);
-    let probes = history.and_then(ProbeHistory::ready_since);
-    let ready_since = if probed { platform.zip(probes).map(|(a, b)| a.max(b)) } else { platform };
+    let by_probes = history.and_then(ProbeHistory::ready_since);
+    let ready_since = if probed { platform.zip(by_probes).map(|(a, b)| a.max(b)) } else { platform };
     // Who served before this process looked was verified by another one, at some time after it was started.
     let ready_since =
         ready_since.map(|since| if remembered.trusted { since.min(instance.started_at) } else { since });
@@ -241,4 +243,129 @@ fn traffic_seen(traffic: &Seen<TrafficView>, memory: &Memory) -> Seen<TrafficSee
         split: view.split.clone(),
         proof: view.proof,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{InFlight, Member, PlaceView, Proof, SetView, Share};
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn instance(id: &str, place: &str, ready: Option<bool>) -> Instance {
+        Instance {
+            id: InstanceId::new(id).unwrap(),
+            place: Place::new(place).unwrap(),
+            address: Some(([127, 0, 0, 1], 80).into()),
+            phase: InstancePhase::Running { ready },
+            started_at: at(1),
+            restarts: 0,
+            digest: "sha".into(),
+        }
+    }
+
+    fn view(places: &[(&str, bool)], instances: Vec<Instance>) -> WorkloadView {
+        let places = places.iter().map(|(place, known)| PlaceView {
+            place: Place::new(place).unwrap(),
+            status: if *known { PlaceStatus::Known } else { PlaceStatus::Unknown { why: "gone".into() } },
+        });
+        WorkloadView {
+            places: places.collect(),
+            sets: vec![SetView { set: SetId::new("v1").unwrap(), instances }],
+        }
+    }
+
+    fn split(members: &[(&str, u16)]) -> Split {
+        let member = |(id, port): &(&str, u16)| Member {
+            instance: InstanceId::new(id).unwrap(),
+            address: Some(([127, 0, 0, 1], *port).into()),
+        };
+        let members = members.iter().map(member).collect();
+        Split::Serve {
+            shares: vec![Share { set: SetId::new("v1").unwrap(), weight: 1, members }],
+            routes: vec![],
+        }
+    }
+
+    fn seen(memory: &mut Memory, target: WorkloadView, split: Option<Split>, now: u64) -> Observation {
+        memory.take_in(&target, at(now));
+        let traffic = split.map(|split| Seen::Known(TrafficView { split, proof: Proof::Pending }));
+        let look = Look { target: Seen::Known(target), traffic, in_flight: BTreeMap::new() };
+        memory.trust_those_that_serve(&look, None, false);
+        assemble(&look, memory, &BTreeMap::new(), Reading { probed: false, whole_sets: false }, at(now))
+    }
+
+    fn instances(seen: &Observation) -> &[InstanceSeen] {
+        let Seen::Known(sets) = &seen.sets else { panic!("{:?}", seen.sets) };
+        &sets[0].instances
+    }
+
+    #[test]
+    fn what_was_at_a_place_that_is_unknown_now_stays_as_unknown() {
+        let mut memory = Memory::default();
+        let both = vec![instance("b", "north", Some(true)), instance("a", "south", Some(true))];
+        let first = seen(&mut memory, view(&[("north", true), ("south", true)], both), None, 10);
+        assert_eq!(instances(&first).iter().map(|seen| seen.id.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        let north = || vec![instance("b", "north", Some(true))];
+        let second = seen(&mut memory, view(&[("north", true), ("south", false)], north()), None, 20);
+        let [a, b] = instances(&second) else { panic!("{second:?}") };
+        assert!(a.unknown && a.ready_since.is_none() && !b.unknown && b.ready_since.is_some());
+        assert_eq!(second.unknown_places.len(), 1);
+        let third = seen(&mut memory, view(&[("north", true), ("south", true)], north()), None, 30);
+        assert_eq!(instances(&third).len(), 1, "the place is known again and it is not there");
+    }
+
+    #[test]
+    fn a_failed_look_is_unknown_and_never_empty() {
+        let mut memory = Memory::default();
+        seen(&mut memory, view(&[("north", true)], vec![instance("a", "north", None)]), None, 10);
+        let look =
+            Look { target: Seen::Unknown { why: "down".into() }, traffic: None, in_flight: BTreeMap::new() };
+        let reading = Reading { probed: false, whole_sets: false };
+        let seen = assemble(&look, &memory, &BTreeMap::new(), reading, at(20));
+        assert_eq!(seen.sets, Seen::Unknown { why: "down".into() });
+    }
+
+    #[test]
+    fn in_rotation_is_a_member_under_its_present_address() {
+        let mut memory = Memory::default();
+        let both = || vec![instance("a", "north", None), instance("b", "north", None)];
+        let places = [("north", true)];
+        let seen =
+            seen(&mut memory, view(&places, both()), Some(split(&[("a", 80), ("b", 81), ("c", 80)])), 10);
+        let rotation: Vec<bool> = instances(&seen).iter().map(|seen| seen.in_rotation).collect();
+        assert_eq!(rotation, [true, false]);
+        let Some(Seen::Known(traffic)) = &seen.traffic else { panic!() };
+        assert_eq!(traffic.stale_members, 2, "another address, and gone");
+        assert_eq!(instances(&seen)[0].in_flight, InFlight::Unknown);
+    }
+
+    #[test]
+    fn readiness_of_the_platform_counts_from_when_it_was_first_seen() {
+        let mut memory = Memory::default();
+        let mut look = |ready, restarts, now| {
+            let instance = Instance { restarts, ..instance("a", "north", ready) };
+            let seen = seen(&mut memory, view(&[("north", true)], vec![instance]), Some(split(&[])), now);
+            (instances(&seen)[0].ready_since, instances(&seen)[0].has_fallen)
+        };
+        assert_eq!(look(Some(false), 0, 10), (None, false));
+        assert_eq!(look(Some(true), 0, 20), (Some(at(20)), false));
+        assert_eq!(look(Some(true), 0, 30), (Some(at(20)), false));
+        assert_eq!(look(Some(false), 0, 40), (None, true), "it was ready and is no longer");
+        assert_eq!(look(None, 1, 50), (Some(at(50)), false), "a restarted one starts anew");
+    }
+
+    #[test]
+    fn who_served_before_the_first_look_is_trusted_and_a_newcomer_is_not() {
+        let mut memory = Memory::default();
+        let a = || instance("a", "north", None);
+        let places = [("north", true)];
+        let first = seen(&mut memory, view(&places, vec![a()]), Some(split(&[("a", 80)])), 1000);
+        assert_eq!(instances(&first)[0].ready_since, Some(at(1)), "since its start");
+        let both = vec![a(), instance("b", "north", None)];
+        let second = seen(&mut memory, view(&places, both), Some(split(&[("a", 80), ("b", 80)])), 2000);
+        assert_eq!(instances(&second)[1].ready_since, Some(at(2000)));
+    }
 }

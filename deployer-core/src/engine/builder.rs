@@ -28,6 +28,7 @@ pub struct DeploymentBuilder {
     pub(super) strategy: Option<Arc<dyn Strategy>>,
     pub(super) revision: u64,
     pub(super) adopt: Option<SetId>,
+    takes_over: bool,
     pub(super) target: Option<Arc<dyn Target>>,
     pub(super) router: Option<Arc<dyn TrafficRouter>>,
     pub(super) check: Option<Arc<dyn HealthCheck>>,
@@ -59,6 +60,7 @@ impl DeploymentBuilder {
             strategy: None,
             revision: 0,
             adopt: None,
+            takes_over: false,
             target: None,
             router: None,
             check: None,
@@ -190,6 +192,12 @@ impl DeploymentBuilder {
         self
     }
 
+    /// Takes the lock from an owner that is dead. Where the lock can prove that it lives it is refused all the same.
+    pub fn take_over(mut self) -> Self {
+        self.takes_over = true;
+        self
+    }
+
     /// Checks everything, against the capabilities of target and router too. Touches nothing.
     ///
     /// # Errors
@@ -217,6 +225,7 @@ impl DeploymentBuilder {
             strategy,
             revision: self.revision,
             adopt: self.adopt,
+            takes_over: self.takes_over,
             target,
             router: self.router,
             check: self.check,

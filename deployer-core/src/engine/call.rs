@@ -89,7 +89,7 @@ fn wait(policy: &RetryPolicy, name: &str, attempt: u32) -> Duration {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     let tenth = u32::try_from(hash % 6).expect("a remainder of 6 is at most 5");
-    full - full * tenth / 10
+    full.saturating_sub(full * tenth / 10)
 }
 
 /// `first` doubled `times` times, at most `longest`.

@@ -1,6 +1,6 @@
 //! The loop: look, ask the strategy, remember or do what it says.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Recorder, Stop,
@@ -19,13 +19,16 @@ use super::{
 use crate::{
     error::{BackendError, ErrorKind, Retry},
     event::{CommandResult, EventKind},
-    model::{Artifact, ReleaseId, SetSpec, Timestamp},
-    ports::CallContext,
+    model::{Artifact, Epoch, GateId, ReleaseId, SetSpec, Timestamp},
+    ports::{CallContext, GateWindow},
     strategy::{
         Command, CommandFailure, CommandKind, Decision, Observation, Outcome, Plan, RolloutState, Seen,
         WaitReason, invariant, step,
     },
 };
+
+/// The most that a strategy may keep in its private memory, in bytes of JSON.
+const MEMORY_LIMIT: usize = 16 * 1024;
 
 /// What a driver works with.
 #[derive(Debug)]
@@ -35,7 +38,7 @@ pub(crate) struct Driver<'a> {
     recorder: &'a mut Recorder,
     known: &'a KnownReleases,
     context: CallContext,
-    lock_epoch: crate::model::Epoch,
+    lock_epoch: Epoch,
     plan: Plan,
     state: RolloutState,
     memory: Memory,
@@ -67,7 +70,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) known: &'a KnownReleases,
     pub(crate) context: CallContext,
     /// The epoch that the lock gave, to renew it with.
-    pub(crate) lock_epoch: crate::model::Epoch,
+    pub(crate) lock_epoch: Epoch,
 }
 
 impl<'a> Driver<'a> {
@@ -114,12 +117,12 @@ impl<'a> Driver<'a> {
             }
             self.refresh().await;
             let seen = self.observation();
-            match step(&*self.parts.strategy, &self.plan, &self.state, &seen) {
+            match self.decide(&seen) {
                 Decision::Advance { state, why } => {
                     if let Some(outcome) = self.forbidden_advance(&state, &seen) {
                         break outcome;
                     }
-                    self.collect_evidence(&state, &seen).await;
+                    self.stale |= self.collect_evidence(&state, &seen).await;
                     self.advance(*state, why.into_owned()).await?;
                 }
                 Decision::Act { commands, why } => {
@@ -128,7 +131,12 @@ impl<'a> Driver<'a> {
                     if let Err(violation) = checked {
                         break stuck(violation.to_string(), &seen);
                     }
-                    if self.held_back(&commands).await {
+                    if self.in_vain(&commands, &seen) || self.held_back(&commands, &seen).await {
+                        continue;
+                    }
+                    if self.collect_evidence(&self.state.clone(), &seen).await {
+                        // That took time, and an action follows from a fresh look.
+                        self.stale = true;
                         continue;
                     }
                     self.act(commands, why.into_owned(), &seen).await?;
@@ -143,6 +151,13 @@ impl<'a> Driver<'a> {
         };
         self.finish(&outcome).await;
         Ok(outcome)
+    }
+
+    /// A strategy may be anybody's code, so it may panic.
+    fn decide(&self, seen: &Observation) -> Decision {
+        let decide = || step(&*self.parts.strategy, &self.plan, &self.state, seen);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(decide))
+            .unwrap_or_else(|_| Decision::Finish(stuck("the strategy panicked".to_owned(), seen)))
     }
 
     /// Looks, unless the last look is recent and nothing happened since.
@@ -181,7 +196,27 @@ impl<'a> Driver<'a> {
         if self.pace.too_many_advances() {
             return Some(stuck("the strategy remembers more and more and does nothing".to_owned(), seen));
         }
+        let memory = next.memory.as_ref().and_then(|memory| serde_json::to_vec(memory).ok());
+        if memory.is_some_and(|memory| memory.len() > MEMORY_LIMIT) {
+            let why = format!("the strategy wants to remember more than {MEMORY_LIMIT} bytes");
+            return Some(stuck(why, seen));
+        }
         None
+    }
+
+    /// An action that is still decided after the deadline for progress does not take: from here on it counts as
+    /// refused, which leads back or to a person.
+    fn in_vain(&mut self, commands: &[Command], seen: &Observation) -> bool {
+        if seen.now < self.state.progress_until || self.refused.is_some() || !self.pace.is_repeated(commands)
+        {
+            return false;
+        }
+        let failure = commands.iter().find_map(|command| {
+            let reason = format!("{command}: it was tried until the progress deadline and had no effect");
+            kind_of(command).map(|kind| CommandFailure { kind, reason })
+        });
+        self.refused = failure;
+        self.refused.is_some()
     }
 
     async fn advance(&mut self, state: RolloutState, why: String) -> Result<(), Stop> {
@@ -194,16 +229,15 @@ impl<'a> Driver<'a> {
 
     /// The same action is not repeated at once for ever. While it is held back only people are listened to; then the
     /// world is looked at anew.
-    async fn held_back(&mut self, commands: &[Command]) -> bool {
-        let gates_only = commands.iter().all(|command| matches!(command, Command::Evaluate(_)));
-        if gates_only {
-            return false;
-        }
-        let pause = self.pace.before_act(commands, self.unclear, &self.parts.engine);
-        self.unclear = false;
-        if pause.is_zero() {
-            return false;
-        }
+    async fn held_back(&mut self, commands: &[Command], seen: &Observation) -> bool {
+        let pause = if only_gates(commands) {
+            let windows = self.windows(commands, seen);
+            windows.iter().filter_map(|(gate, window)| self.gates.too_early(gate, window)).min()
+        } else {
+            let unclear = std::mem::take(&mut self.unclear);
+            Some(self.pace.before_act(commands, unclear, &self.parts.engine))
+        };
+        let Some(pause) = pause.filter(|pause| !pause.is_zero()) else { return false };
         self.recorder.note(format!("the same action was decided again; it is held back for {pause:?}"));
         tokio::select! {
             () = self.control.changed() => (),
@@ -215,7 +249,6 @@ impl<'a> Driver<'a> {
 
     async fn act(&mut self, commands: Vec<Command>, why: String, seen: &Observation) -> Result<(), Stop> {
         self.renew().await?;
-        self.collect_evidence(&self.state.clone(), seen).await;
         self.write_intent(&commands, why).await?;
         let windows = self.windows(&commands, seen);
         let hands = Hands {
@@ -267,8 +300,7 @@ impl<'a> Driver<'a> {
 
     /// A gate that is asked again and again is written down once: asking has no effect.
     async fn write_intent(&mut self, commands: &[Command], why: String) -> Result<(), Stop> {
-        let gates_only = commands.iter().all(|command| matches!(command, Command::Evaluate(_)));
-        if gates_only && self.asked == commands {
+        if only_gates(commands) && self.asked == commands {
             return Ok(());
         }
         self.asked = commands.to_vec();
@@ -277,11 +309,7 @@ impl<'a> Driver<'a> {
         Ok(self.recorder.record(intent).await?)
     }
 
-    fn windows(
-        &self,
-        commands: &[Command],
-        seen: &Observation,
-    ) -> std::collections::BTreeMap<crate::model::GateId, crate::ports::GateWindow> {
+    fn windows(&self, commands: &[Command], seen: &Observation) -> BTreeMap<GateId, GateWindow> {
         let min_ready = self.plan.settings.min_ready;
         let instances = verified(seen, &self.memory, &self.state.candidate, min_ready);
         let gates = commands.iter().filter_map(|command| match command {
@@ -309,14 +337,9 @@ impl<'a> Driver<'a> {
             return;
         }
         self.results.push(CommandResult { command: number, error: Some(reason.clone()) });
-        let kind = match command {
-            Command::Prepare(_) => CommandKind::Prepare,
-            Command::Apply(_) => CommandKind::Apply,
-            Command::Shift(_) => CommandKind::Shift,
-            Command::Remove(_) => CommandKind::Remove,
-            Command::Evaluate(_) => return,
-        };
-        self.refused = Some(CommandFailure { kind, reason });
+        if let Some(kind) = kind_of(command) {
+            self.refused = Some(CommandFailure { kind, reason });
+        }
     }
 
     async fn wait(&mut self, why: WaitReason, until: Timestamp, seen: &Observation) -> Result<(), Stop> {
@@ -326,6 +349,7 @@ impl<'a> Driver<'a> {
         if let Some(gate) = self.gates.next_at(now) {
             deadline = deadline.min(gate);
         }
+        let deadline = deadline.max(now.after(self.parts.engine.first_look / 2));
         if self.shown.as_ref() != Some(&why) {
             self.recorder.progress(EventKind::Waiting { why: why.clone(), until });
             self.shown = Some(why);
@@ -380,8 +404,8 @@ impl<'a> Driver<'a> {
         Ok(self.parts.lock.renew(workloads, self.lock_epoch).await?)
     }
 
-    async fn collect_evidence(&mut self, state: &RolloutState, seen: &Observation) {
-        self.collector.collect(self.parts, &self.context, self.recorder, state, seen).await;
+    async fn collect_evidence(&mut self, state: &RolloutState, seen: &Observation) -> bool {
+        self.collector.collect(self.parts, &self.context, self.recorder, state, seen).await
     }
 
     async fn finish(&mut self, outcome: &Outcome) {
@@ -391,6 +415,20 @@ impl<'a> Driver<'a> {
         }
         let seen = self.observation();
         self.recorder.tale().live(&seen);
+    }
+}
+
+fn only_gates(commands: &[Command]) -> bool {
+    commands.iter().all(|command| matches!(command, Command::Evaluate(_)))
+}
+
+fn kind_of(command: &Command) -> Option<CommandKind> {
+    match command {
+        Command::Prepare(_) => Some(CommandKind::Prepare),
+        Command::Apply(_) => Some(CommandKind::Apply),
+        Command::Shift(_) => Some(CommandKind::Shift),
+        Command::Remove(_) => Some(CommandKind::Remove),
+        Command::Evaluate(_) => None,
     }
 }
 

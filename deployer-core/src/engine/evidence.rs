@@ -39,7 +39,7 @@ pub(super) struct Collector {
 
 impl Collector {
     /// Takes evidence of the new set's instances that have failed; once it goes back, of those too that never became
-    /// ready.
+    /// ready. Returns whether there was any: then time has passed.
     pub(super) async fn collect(
         &mut self,
         parts: &Parts,
@@ -47,14 +47,17 @@ impl Collector {
         recorder: &Recorder,
         state: &RolloutState,
         seen: &Observation,
-    ) {
-        let Seen::Known(sets) = &seen.sets else { return };
+    ) -> bool {
+        let Seen::Known(sets) = &seen.sets else { return false };
         let mut failed = Vec::new();
         for instance in sets.iter().filter(|set| set.set == state.candidate).flat_map(|set| &set.instances) {
             let Some(why) = trouble(instance, state) else { continue };
             if failed.len() + self.taken.len() < INSTANCES && !self.taken.contains(&instance.id) {
                 failed.push((instance.id.clone(), why));
             }
+        }
+        if failed.is_empty() {
+            return false;
         }
         let evidence = join_all(failed.iter().map(|(instance, _)| {
             let call = parts.target.evidence(context, instance);
@@ -70,6 +73,7 @@ impl Collector {
                 Err(error) => recorder.note(format!("no evidence of {instance}: {}", error.report())),
             }
         }
+        true
     }
 }
 
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_log_is_kept() {
-        let log: String = (0..3000).map(|n| format!("ü line {n}\n")).collect();
+        let log = (0..3000).map(|n| format!("ü line {n}\n")).collect::<Vec<_>>().concat();
         let events = (0..20).map(|n| n.to_string()).collect();
         let evidence = cut(Evidence { log, exit: None, events });
         assert!(evidence.log.len() <= LOG && evidence.log.starts_with("ü line "), "{}", evidence.log.len());

@@ -38,6 +38,13 @@ impl GateDesk {
         open.map(|seen| seen.next_at).min()
     }
 
+    /// How long a gate that has not decided wants to be left alone with this question.
+    pub(super) fn too_early(&self, gate: &GateId, window: &GateWindow) -> Option<Duration> {
+        let same = |seen: &&GateSeen| seen.gate == *gate && (seen.at, seen.step) == (window.at, window.step);
+        let open = self.seen.iter().find(same).filter(|seen| !seen.verdict.is_definite())?;
+        Some(open.next_at.since(window.now))
+    }
+
     /// What a gate is asked about now.
     pub(super) fn window(
         &self,

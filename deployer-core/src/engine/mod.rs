@@ -1,4 +1,12 @@
 //! The only code that sleeps: it looks, asks the [strategy](crate::strategy), and does what that says, until the end.
+//!
+//! A run takes the lock, reads the journals, and begins or goes on. Then it turns in one loop: *look* at target, router
+//! and probes; ask the pure [`step`](crate::strategy::step) what to do; *remember* it (one journal record) or *do* it
+//! (an intent in the journal, then commands that may each be repeated), and look again. Nothing else is kept, so a
+//! process that dies anywhere in between has lost nothing that a look and the journal do not give back.
+//!
+//! Hints of the backends, changes of health, gates, people and deadlines wake the loop. While something is under way it
+//! also looks by itself, at first soon and then ever less often ([`EngineSettings`]).
 
 mod apply;
 mod assemble;

@@ -27,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) strategy: Arc<dyn Strategy>,
     pub(crate) revision: u64,
     pub(crate) adopt: Option<SetId>,
+    pub(crate) takes_over: bool,
     pub(crate) target: Arc<dyn Target>,
     pub(crate) router: Option<Arc<dyn TrafficRouter>>,
     pub(crate) check: Option<Arc<dyn HealthCheck>>,

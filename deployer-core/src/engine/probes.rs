@@ -139,7 +139,8 @@ impl Prober {
             if differs {
                 changed.notify_one();
             }
-            let pause = if was_ready { self.settings.interval } else { self.settings.start_interval };
+            let answers = was_ready || probe == Probe::Ok;
+            let pause = if answers { self.settings.interval } else { self.settings.start_interval };
             self.clock.sleep(pause.max(Duration::from_millis(1))).await;
         }
     }
@@ -165,4 +166,152 @@ fn run(remembered: &Remembered) -> (Timestamp, u32, Option<SocketAddr>) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{
+        model::{DeploymentId, Epoch, PlaceStatus, PlaceView, SetId, SetView, WorkloadId, WorkloadView},
+        ports::SystemClock,
+    };
+
+    #[derive(Debug, Default)]
+    struct Check {
+        fails: AtomicBool,
+        hangs: AtomicBool,
+        probes: AtomicU32,
+        at_once: AtomicU32,
+    }
+
+    #[async_trait]
+    impl HealthCheck for Check {
+        fn describe(&self) -> String {
+            "test".into()
+        }
+
+        async fn probe(&self, _context: &CallContext, _instance: &Instance) -> Probe {
+            self.probes.fetch_add(1, Ordering::SeqCst);
+            let others = self.at_once.fetch_add(1, Ordering::SeqCst);
+            assert_eq!(others, 0, "one probe of an instance at a time");
+            if self.hangs.load(Ordering::SeqCst) {
+                self.at_once.store(0, Ordering::SeqCst);
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            self.at_once.store(0, Ordering::SeqCst);
+            if self.fails.load(Ordering::SeqCst) { Probe::Failed { why: "500".into() } } else { Probe::Ok }
+        }
+    }
+
+    fn memory(memory: &mut Memory, restarts: u32, phase: InstancePhase) {
+        let instance = Instance {
+            id: id(),
+            place: "here".try_into().unwrap(),
+            address: None,
+            phase,
+            started_at: Timestamp::from_millis(1),
+            restarts,
+            digest: "sha".into(),
+        };
+        let places = vec![PlaceView { place: "here".try_into().unwrap(), status: PlaceStatus::Known }];
+        let sets = vec![SetView { set: SetId::new("v1").unwrap(), instances: vec![instance] }];
+        memory.take_in(&WorkloadView { places, sets }, Timestamp::from_millis(5));
+    }
+
+    fn id() -> InstanceId {
+        InstanceId::new("a").unwrap()
+    }
+
+    fn probes(check: &Arc<Check>) -> Probes {
+        let context = CallContext {
+            workload: WorkloadId::new("web").unwrap(),
+            deployment: DeploymentId::new("d1").unwrap(),
+            epoch: Epoch(1),
+            deadline: Duration::from_secs(1),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let check: Arc<dyn HealthCheck> = check.clone();
+        Probes::new(Some(check), &ProbeSettings::default(), &clock, &context)
+    }
+
+    const RUNNING: InstancePhase = InstancePhase::Running { ready: None };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fresh_instance_is_ready_soon_and_only_changes_wake() {
+        let (check, mut world) = (Arc::new(Check::default()), Memory::default());
+        let mut probes = probes(&check);
+        memory(&mut world, 0, RUNNING);
+        let began = tokio::time::Instant::now();
+        probes.follow(&world);
+        probes.changed().await;
+        assert_eq!(began.elapsed(), Duration::from_millis(1040), "two probes of 20 ms, an interval apart");
+        assert!(probes.histories()[&id()].ready_since().is_some());
+        let more = tokio::time::timeout(Duration::from_secs(60), probes.changed()).await;
+        assert!(more.is_err(), "nothing changed");
+        assert!(check.probes.load(Ordering::SeqCst) < 65, "one a second once it is ready");
+        check.fails.store(true, Ordering::SeqCst);
+        probes.changed().await;
+        assert_eq!(probes.histories()[&id()].last_failure(), "500");
+        probes.changed().await;
+        assert!(probes.histories()[&id()].has_fallen());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_does_not_answer_yet_is_asked_at_short_intervals() {
+        let (check, mut world) = (Arc::new(Check::default()), Memory::default());
+        check.fails.store(true, Ordering::SeqCst);
+        let mut probes = probes(&check);
+        memory(&mut world, 0, RUNNING);
+        probes.follow(&world);
+        tokio::time::sleep(Duration::from_millis(1190)).await;
+        assert_eq!(check.probes.load(Ordering::SeqCst), 10, "one each 120 ms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_restarted_instance_starts_at_zero_and_one_that_stops_is_left_alone() {
+        let (check, mut world) = (Arc::new(Check::default()), Memory::default());
+        let mut probes = probes(&check);
+        memory(&mut world, 0, RUNNING);
+        probes.follow(&world);
+        probes.changed().await;
+        memory(&mut world, 1, RUNNING);
+        probes.follow(&world);
+        assert_eq!(probes.histories()[&id()], ProbeHistory::default());
+        probes.changed().await;
+        memory(&mut world, 1, InstancePhase::Stopping { until: Timestamp::default() });
+        probes.follow(&world);
+        assert!(probes.histories().is_empty());
+        let before = check.probes.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(check.probes.load(Ordering::SeqCst), before);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_hangs_has_failed() {
+        let (check, mut world) = (Arc::new(Check::default()), Memory::default());
+        check.hangs.store(true, Ordering::SeqCst);
+        let mut probes = probes(&check);
+        memory(&mut world, 0, RUNNING);
+        probes.follow(&world);
+        probes.changed().await;
+        assert_eq!(probes.histories()[&id()].last_failure(), "no answer within 1s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trusted_instance_is_ready_with_its_first_success() {
+        let (check, mut world) = (Arc::new(Check::default()), Memory::default());
+        let mut probes = probes(&check);
+        memory(&mut world, 0, RUNNING);
+        world.instances.get_mut(&id()).unwrap().trusted = true;
+        let began = tokio::time::Instant::now();
+        probes.follow(&world);
+        probes.changed().await;
+        assert!(probes.histories()[&id()].ready_since().is_some());
+        assert_eq!(began.elapsed(), Duration::from_millis(20));
+    }
 }

@@ -33,7 +33,9 @@ impl Recorder {
         before: &[Event],
     ) -> Self {
         let mut tale = Tale::new(parts, &deployment);
-        before.iter().for_each(|event| tale.hear(event));
+        for event in before {
+            tale.hear(event);
+        }
         Self {
             journal: Arc::clone(&parts.journal),
             clock: Arc::clone(&parts.clock),
@@ -108,11 +110,10 @@ impl Recorder {
     }
 
     fn publish(&self, event: Event) {
-        let line = Lines::default().line(&event);
         if event.kind.is_durable() {
-            tracing::info!(seq = event.seq, epoch = event.epoch.0, "{line}");
+            tracing::info!(seq = event.seq, epoch = event.epoch.0, "{}", Lines::default().line(&event));
         } else {
-            tracing::debug!(seq = event.seq, epoch = event.epoch.0, "{line}");
+            tracing::debug!(seq = event.seq, epoch = event.epoch.0, "{}", Lines::default().line(&event));
         }
         self.tale().hear(&event);
         let event = Arc::new(event);

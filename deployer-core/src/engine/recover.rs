@@ -114,3 +114,180 @@ fn follow(next: Next, kind: &EventKind) -> Result<Next, &'static str> {
         _ => Err("it does not follow from those before"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        model::{Release, ReleaseId, RolloutSettings, StageId, TargetCapabilities},
+        strategy::{Cause, Command, Direction},
+    };
+
+    fn the_plan() -> Plan {
+        let release = Release {
+            id: ReleaseId::new("v1").unwrap(),
+            artifact: "v1".into(),
+            config: serde_json::Value::Null,
+            secrets: Vec::new(),
+        };
+        let target = TargetCapabilities {
+            pins_victims: true,
+            admits_itself: false,
+            delegates: false,
+            grows_adopted: false,
+            exclusive: None,
+            fences: true,
+            stop_grace: Duration::ZERO,
+        };
+        Plan {
+            workload: WorkloadId::new("web").unwrap(),
+            release,
+            stable: None,
+            stable_set: None,
+            replicas: 1,
+            settings: RolloutSettings::default(),
+            gates: Vec::new(),
+            target,
+            router: None,
+            returning: false,
+        }
+    }
+
+    fn state(phase: Phase) -> RolloutState {
+        let mut state = RolloutState::begin(&the_plan(), Timestamp::default());
+        state.phase = phase;
+        if phase != Phase::Preparing {
+            state.artifact = Some(Artifact { digest: "sha".into(), detail: serde_json::Value::Null });
+        }
+        state
+    }
+
+    fn advanced(state: RolloutState) -> EventKind {
+        EventKind::Advanced { state: Box::new(state), why: String::new() }
+    }
+
+    fn intent() -> EventKind {
+        let commands = vec![Command::Prepare(ReleaseId::new("v1").unwrap())];
+        EventKind::Intent { commands, why: String::new(), results: Vec::new() }
+    }
+
+    fn journal() -> Vec<EventKind> {
+        let started = EventKind::DeploymentStarted {
+            workload: WorkloadId::new("web").unwrap(),
+            stages: Vec::new(),
+            plan_hash: "hash".into(),
+            owner: "me".into(),
+        };
+        let rollout = EventKind::RolloutStarted {
+            plan: Box::new(the_plan()),
+            strategy: "rolling".into(),
+            state: Box::new(state(Phase::Preparing)),
+        };
+        let outcome = Outcome::Succeeded;
+        vec![
+            started,
+            EventKind::StageStarted,
+            rollout,
+            intent(),
+            advanced(state(Phase::Provisioning)),
+            EventKind::Interrupted { why: "sigterm".into() },
+            EventKind::Resumed { owner: "you".into() },
+            intent(),
+            advanced(state(Phase::Retiring)),
+            EventKind::RolloutFinished { outcome: outcome.clone() },
+            EventKind::StageSucceeded,
+            EventKind::DeploymentFinished { outcome },
+        ]
+    }
+
+    fn events(kinds: Vec<EventKind>) -> Vec<Event> {
+        let event = |(kind, seq)| Event {
+            deployment: DeploymentId::new("d1").unwrap(),
+            seq,
+            epoch: Epoch(1 + seq / 6),
+            at: Timestamp::from_millis(seq),
+            path: vec![StageId::new("rollout").unwrap()],
+            kind,
+        };
+        kinds.into_iter().zip(0..).map(event).collect()
+    }
+
+    #[test]
+    fn every_prefix_says_what_comes_next() {
+        let all = events(journal());
+        let names: Vec<String> = (1..=all.len())
+            .map(|length| match plan(&all[..length]).unwrap().next {
+                Next::GoOn(rollout) => format!("{:?}", rollout.state.phase),
+                Next::StartStage => "stage".into(),
+                Next::StartRollout => "rollout".into(),
+                Next::EndStage(_) => "end stage".into(),
+                Next::EndDeployment(_) => "end".into(),
+                Next::Nothing(_) => "nothing".into(),
+            })
+            .collect();
+        let p = "Provisioning";
+        let expected = [
+            "stage",
+            "rollout",
+            "Preparing",
+            "Preparing",
+            p,
+            p,
+            p,
+            p,
+            "Retiring",
+            "end stage",
+            "end",
+            "nothing",
+        ];
+        assert_eq!(names, expected);
+        assert!(plan(&[]).is_err());
+    }
+
+    #[test]
+    fn the_epoch_and_the_pinned_release_are_the_last_ones() {
+        let all = events(journal());
+        assert_eq!(plan(&all[..4]).unwrap().pinned, None);
+        let recovery = plan(&all[..5]).unwrap();
+        assert_eq!(&*recovery.pinned.as_ref().unwrap().artifact.digest, "sha");
+        assert_eq!((recovery.epoch, recovery.is_final, recovery.succeeded()), (Epoch(1), false, false));
+        let recovery = plan(&all).unwrap();
+        assert_eq!((recovery.epoch, recovery.has_ended(), recovery.succeeded()), (Epoch(2), true, true));
+    }
+
+    #[test]
+    fn a_release_that_only_had_old_sets_to_retire_counts_whatever_came_then() {
+        let mut kinds = journal();
+        kinds.truncate(9);
+        kinds.push(EventKind::DeploymentFinished { outcome: Outcome::Superseded { by: "d2".into() } });
+        assert!(plan(&events(kinds)).unwrap().succeeded());
+        let mut kinds = journal();
+        kinds.truncate(5);
+        let mut back = state(Phase::Retiring);
+        back.direction = Direction::Backward { cause: Cause::NoProgress { waiting_for: "it".into() } };
+        kinds.push(advanced(back));
+        assert!(!plan(&events(kinds)).unwrap().succeeded());
+    }
+
+    #[test]
+    fn what_no_deployment_writes_is_refused() {
+        let mut kinds = journal();
+        for n in 1..kinds.len() {
+            kinds.swap(n - 1, n);
+            let follows = matches!(kinds[n - 1], EventKind::Interrupted { .. } | EventKind::Resumed { .. })
+                || matches!(kinds[n], EventKind::Interrupted { .. } | EventKind::Resumed { .. })
+                || matches!(
+                    (&kinds[n - 1], &kinds[n]),
+                    (EventKind::Advanced { .. }, EventKind::Intent { .. })
+                )
+                || matches!(
+                    (&kinds[n - 1], &kinds[n]),
+                    (EventKind::Intent { .. }, EventKind::Advanced { .. })
+                );
+            assert_eq!(plan(&events(kinds.clone())).is_ok(), follows, "swapped {} and {n}", n - 1);
+            kinds.swap(n - 1, n);
+        }
+    }
+}

@@ -53,7 +53,12 @@ impl<'a> Session<'a> {
         bus: &EventBus,
     ) -> Result<Self, DeployError> {
         let workloads = std::slice::from_ref(&parts.workload);
-        let grant = parts.lock.acquire(workloads, &parts.id).await.map_err(not_given)?;
+        let grant = if parts.takes_over {
+            parts.lock.take_over(workloads, &parts.id).await
+        } else {
+            parts.lock.acquire(workloads, &parts.id).await
+        };
+        let grant = grant.map_err(not_given)?;
         let unreadable = |error: JournalError| refused("journal", crate::error::report(&error));
         let history = History::read(parts).map_err(unreadable).await?;
         let journaled = parts.journal.last_epoch(&parts.workload).map_err(unreadable).await?;

@@ -85,7 +85,8 @@ pub struct ProbeSettings {
     /// The pause between two probes of an instance. Default 1 s.
     #[serde(with = "seconds")]
     pub interval: Duration,
-    /// The pause until an instance has been ready once, so that a fresh one is noticed at once. Default 100 ms.
+    /// The pause until the first success, so that a fresh instance is noticed at once: a refused connection costs
+    /// next to nothing. Default 100 ms.
     #[serde(with = "seconds")]
     pub start_interval: Duration,
     /// How long one probe may take; a longer one has failed. Default 1 s (Kubernetes `timeoutSeconds`).

@@ -38,6 +38,10 @@ impl Lines {
         if let EventKind::Waiting { why: WaitReason::Verifying { verified, wanted, .. }, .. } = &event.kind {
             self.progress = Some(format!("{verified} of {wanted} new instances verified"));
         }
+        if matches!(event.kind, EventKind::Advanced { .. }) {
+            // What was counted before a decision may have led to it: it is old now.
+            self.progress = None;
+        }
         if let (EventKind::Intent { .. }, Some(progress)) = (&event.kind, &self.progress) {
             let _ = write!(line, " — {progress}");
         }
@@ -143,9 +147,11 @@ mod tests {
         let commands = vec![Command::Shift(split)];
         let intent = EventKind::Intent { commands, why: "batch 1".into(), results: Vec::new() };
         assert_eq!(
-            lines.line(&event(intent)),
+            lines.line(&event(intent.clone())),
             "12:00:01.123 rollout  send traffic to v2 (weight 1, 1 instances) — 1 of 4 new instances verified"
         );
+        assert_eq!(lines.progress.take().unwrap(), "1 of 4 new instances verified");
+        assert!(!lines.line(&event(intent)).contains('—'), "no progress is known");
     }
 
     #[test]

@@ -99,10 +99,11 @@ impl Journal for FileJournal {
 impl Files {
     fn create(&self, workload: &WorkloadId, first: &Event) -> Result<()> {
         let mut open = self.open();
-        let path = match self.find(&first.deployment)? {
-            Some(path) => path,
-            None => self.directory.join(workload.as_str()).join(file_name(&first.deployment)),
-        };
+        let path = self.directory.join(workload.as_str()).join(file_name(&first.deployment));
+        // Deployments are appended to by their name alone, so no two workloads may share one.
+        if self.find(&first.deployment)?.is_some_and(|found| found != path) {
+            return Err(JournalError::AlreadyExists(first.deployment.clone()));
+        }
         let mut log = Log::open(Disk::create(&path)?)?;
         if !log.is_empty() {
             return Err(JournalError::AlreadyExists(first.deployment.clone()));
@@ -124,17 +125,14 @@ impl Files {
 
     fn load(&self, deployment: &DeploymentId) -> Result<Vec<Event>> {
         let kept = self.open().get(deployment).cloned();
-        let (bytes, place) = match kept {
-            Some(log) => {
-                let mut log = lock(&log);
-                let place = log.storage().place();
-                (log.storage_mut().bytes(), place)
-            }
-            None => {
-                let missing = || JournalError::NotFound(deployment.clone());
-                let path = self.find(deployment)?.ok_or_else(missing)?;
-                (std::fs::read(&path), path.display().to_string())
-            }
+        let (bytes, place) = if let Some(log) = kept {
+            let mut log = lock(&log);
+            let place = log.storage().place();
+            (log.storage_mut().bytes(), place)
+        } else {
+            let missing = || JournalError::NotFound(deployment.clone());
+            let path = self.find(deployment)?.ok_or_else(missing)?;
+            (std::fs::read(&path), path.display().to_string())
         };
         let bytes = bytes.map_err(failed("reading the journal", Path::new(&place)))?;
         let events = read(&bytes, &place)?.events;

@@ -94,6 +94,10 @@ mod tests {
         bytes
     }
 
+    fn feeds(bytes: &[u8]) -> usize {
+        bytes.split(|byte| *byte == b'\n').count() - 1
+    }
+
     #[test]
     fn what_was_written_is_read() {
         let bytes = written(&events());
@@ -107,7 +111,7 @@ mod tests {
         let bytes = written(&events());
         for length in 0..bytes.len() {
             let contents = read(&bytes[..length], "memory").unwrap();
-            let whole = bytes[..length].iter().filter(|byte| **byte == b'\n').count();
+            let whole = feeds(&bytes[..length]);
             assert_eq!(contents.events, events()[..whole], "cut at byte {length}");
             assert!(contents.length <= length as u64);
         }
@@ -126,7 +130,7 @@ mod tests {
                         assert_eq!(contents.events, events()[..events().len() - 1]);
                     }
                     Err(JournalError::Corrupt { record, .. }) => {
-                        let expected = bytes[..place].iter().filter(|byte| **byte == b'\n').count() as u64;
+                        let expected = feeds(&bytes[..place]) as u64;
                         assert_eq!(record, expected, "byte {place} bit {bit}");
                     }
                     Err(JournalError::NewerFormat { .. }) => assert!(place < 12, "byte {place} bit {bit}"),

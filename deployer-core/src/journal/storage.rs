@@ -153,7 +153,7 @@ mod tests {
             Ok(self.bytes.clone())
         }
         fn truncate(&mut self, length: u64) -> io::Result<()> {
-            self.bytes.truncate(length as usize);
+            self.bytes.truncate(usize::try_from(length).unwrap());
             Ok(())
         }
         fn append(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -95,8 +95,8 @@ impl<'a> Sides<'a> {
     fn grow(&self, s: &Situation<'_>) -> Option<Decision> {
         let missing = self.goal.saturating_sub(self.tally.size);
         let more = missing.min(s.room());
-        // Waiting for the last one to go keeps batches whole and the preview true.
-        if more == 0 || (more < missing && self.other(|t| t.stopping) > 0) {
+        // One batch after the other, and each as large as it can be: that keeps the preview true.
+        if more == 0 || self.is_batch_starting(s) || (more < missing && self.other(|t| t.stopping) > 0) {
             return None;
         }
         let spec =

@@ -13,12 +13,16 @@ use crate::model::AttachPoint;
 pub(super) fn clean(s: &Situation<'_>) -> Option<Decision> {
     let stable = s.state.stable.as_ref()?;
     let tally = s.tally(stable);
-    let scaled = s.state.replicas != s.plan.replicas && tally.size < s.replicas();
-    let needed = s.leftovers().next().is_some() || tally.size > s.replicas() || scaled;
-    if !needed || tally.available == 0 {
+    let serves = s.traffic().is_some_and(|traffic| traffic.split.share(&s.state.candidate).is_some());
+    let superfluous = s.leftovers().next().is_some() || tally.size > s.replicas();
+    if tally.verified == 0 {
         return None;
     }
-    exchange(s, Exchange { to: stable, goal: s.replicas(), spare: Some(&s.state.candidate) })
+    if superfluous && !serves {
+        return exchange(s, Exchange { to: stable, goal: s.replicas(), spare: Some(&s.state.candidate) });
+    }
+    let scaled = s.state.replicas != s.plan.replicas && tally.size < s.replicas();
+    if scaled { provision::provision(s, stable, s.replicas()) } else { None }
 }
 
 /// All traffic to the new set, proven, its gates passed; then the bake time begins.
@@ -30,7 +34,7 @@ pub(super) fn take_all_traffic(s: &Situation<'_>, bake: Duration) -> Decision {
         .or_else(|| {
             traffic::serve(
                 s,
-                &[(candidate, 100)],
+                &[(candidate, n)],
                 &[],
                 "the new set is whole and verified: it takes all traffic",
             )
@@ -50,7 +54,7 @@ pub(super) fn take_all_traffic(s: &Situation<'_>, bake: Duration) -> Decision {
 
 /// Watches the new set with the old one warm; then commits to it.
 pub(super) fn bake(s: &Situation<'_>) -> Decision {
-    traffic::serve(s, &[(&s.state.candidate, 100)], &[], "members changed")
+    traffic::serve(s, &[(&s.state.candidate, s.replicas())], &[], "members changed")
         .or_else(|| gate::pass(s, AttachPoint::Bake, 0))
         .or_else(|| {
             let until = s.state.bake_until.filter(|until| *until > s.now())?;

@@ -1,7 +1,11 @@
 //! One set takes the place of the others with an interruption: maintenance on, others down, set up, maintenance off.
 //! The way of `recreate` in both directions.
 
-use super::{Command, Decision, InstanceSeen, SetSeen, Situation, WaitReason, gate, provision, traffic};
+use super::{
+    Command, Decision, InstanceSeen, SetSeen, Situation, WaitReason,
+    exchange::{Exchange, exchange},
+    gate, provision, traffic,
+};
 use crate::model::{AttachPoint, Maintenance, SetId, Split};
 
 /// The next move, or `None` once `to` is whole, alone and serving.
@@ -20,7 +24,10 @@ pub(super) fn interrupt(s: &Situation<'_>, to: &SetId, page: &Maintenance) -> Op
     {
         return Some(decision);
     }
-    traffic::serve(s, &[(to, 100)], &[], "the set that is up serves").or_else(|| traffic::proven(s))
+    if s.tally(to).size > s.replicas() {
+        return exchange(s, Exchange { to, goal: s.replicas(), spare: None });
+    }
+    traffic::serve(s, &[(to, s.replicas())], &[], "the set that is up serves").or_else(|| traffic::proven(s))
 }
 
 fn is_served(s: &Situation<'_>) -> bool {

@@ -45,7 +45,7 @@ pub fn check(
     if let Some(Seen::Unknown { why }) = &seen.traffic {
         return broken("unknown", format!("the router could not be asked: {why}"));
     }
-    let budget = strategy.budget(state.replicas, &plan.target);
+    let budget = Budget::of(strategy, plan, state);
     let s = Situation::new(plan, state, seen, budget);
     let mut growth = 0;
     for command in commands {

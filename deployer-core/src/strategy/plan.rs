@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{RolloutState, Strategy};
 use crate::model::{
     GateBinding, PinnedRelease, Release, RolloutSettings, RouterCapabilities, SetId, TargetCapabilities,
     WorkloadId,
@@ -16,6 +17,18 @@ pub struct Budget {
     pub max_total: u32,
     /// The old set stays whole until the new one is final.
     pub keeps_old: bool,
+}
+
+impl Budget {
+    /// The budget of a strategy for a rollout as it is now. Where the old set is kept whole, a smaller number of
+    /// replicas asked for in the middle lowers the floor at once and the ceiling only when the old set has gone.
+    pub fn of(strategy: &dyn Strategy, plan: &Plan, state: &RolloutState) -> Self {
+        let budget = strategy.budget(state.replicas, &plan.target);
+        if !budget.keeps_old || plan.replicas <= state.replicas {
+            return budget;
+        }
+        Self { max_total: strategy.budget(plan.replicas, &plan.target).max_total, ..budget }
+    }
 }
 
 /// What a rollout was started with and what never changes while it runs. Journaled once.

@@ -64,14 +64,14 @@ fn descend(s: &Situation<'_>, stable: &SetId) -> Option<Decision> {
     let WayBack::Gradual { step, every } = s.plan.settings.way_back else { return None };
     let traffic = s.traffic()?;
     let share = traffic.split.share(&s.state.candidate)?;
-    let total = traffic.split.total_weight();
-    if total != 100 || share.weight == 0 || traffic.split.share(stable).is_none() {
+    let weight =
+        u32::try_from(u64::from(share.weight) * 100 / traffic.split.total_weight().max(1)).unwrap_or(100);
+    if !s.budget.keeps_old || weight == 0 {
         return None;
     }
     if let Some(decision) = traffic::proven(s) {
         return Some(decision);
     }
-    let weight = share.weight;
     let Some((at, until)) = s.state.descent.filter(|(at, _)| *at == weight) else {
         let until = s.now().after(every);
         return Some(

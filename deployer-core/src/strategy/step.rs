@@ -1,8 +1,8 @@
 //! One step of a rollout: what every strategy shares, then the strategy's own decision.
 
 use super::{
-    Cause, Command, CommandKind, Decision, Observation, Outcome, PauseReason, Phase, Plan, RolloutState,
-    Seen, Situation, Strategy, WaitReason,
+    Budget, Cause, Command, CommandKind, Decision, Observation, Outcome, PauseReason, Phase, Plan,
+    RolloutState, Seen, Situation, Strategy, WaitReason,
     exchange::{Exchange, exchange},
     failure, request, rollback,
 };
@@ -12,7 +12,7 @@ use super::{
 /// In this order: requests, failures, pause, what could not be looked at, deadlines, preparation; then the way back,
 /// or the strategy's own decision.
 pub fn step(strategy: &dyn Strategy, plan: &Plan, state: &RolloutState, seen: &Observation) -> Decision {
-    let budget = strategy.budget(state.replicas, &plan.target);
+    let budget = Budget::of(strategy, plan, state);
     let situation = Situation::new(plan, state, seen, budget);
     shared(&situation).unwrap_or_else(|| within_deadline(strategy, &situation))
 }

@@ -75,8 +75,12 @@ impl Run {
     pub(crate) fn signal(&self, host: &str, key: &Key, signal: Signal) {
         match self.origin {
             Origin::Started => {
-                if let Some(group) = Pid::from_raw(self.identity.pid) {
-                    let _ = rustix::process::kill_process_group(group, signal);
+                let group = Pid::from_raw(self.identity.pid);
+                let is_sent =
+                    group.is_some_and(|group| rustix::process::kill_process_group(group, signal).is_ok());
+                if !is_sent {
+                    // It left the group that it was started in.
+                    let _ = rustix::process::pidfd_send_signal(self.handle.as_fd(), signal);
                 }
             }
             Origin::Adopted => {

@@ -144,6 +144,7 @@ async fn shut_down(shared: Shared, instances: OnShutdown) -> Result<Response<Bod
             notified.await;
         }
     }
+    shared.supervisor.borrow_mut().save_end()?;
     shared.told_to_end.notify_one();
     Ok(done())
 }

@@ -7,6 +7,7 @@ use std::{
     os::unix::{
         fs::{OpenOptionsExt as _, PermissionsExt as _},
         net::UnixListener,
+        process::CommandExt as _,
     },
     path::Path,
     process::{Command, Stdio},
@@ -76,6 +77,7 @@ fn start(directory: &Path) -> Result<(), String> {
     let _ = std::env::set_current_dir("/");
     let program = "/proc/self/exe";
     Command::new(program)
+        .arg0(launch::NAME)
         .args(launch::arguments(Role::Helper, directory))
         .stdin(Stdio::null())
         .spawn()

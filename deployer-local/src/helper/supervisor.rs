@@ -236,23 +236,40 @@ impl Supervisor {
         self.instances().count()
     }
 
-    /// Stops everything and gives up all listeners.
+    /// Stops everything and gives up all listeners. That is done even where it cannot be saved.
     pub(crate) fn stop_all(&mut self) {
-        for workload in self.state.workloads.values_mut() {
-            workload.traffic = None;
-        }
-        let sets: Vec<(WorkloadId, SetId)> = self
-            .state
-            .workloads
-            .iter()
-            .flat_map(|(id, workload)| workload.sets.keys().map(|set| (id.clone(), set.clone())))
-            .collect();
-        for (workload, set) in sets {
-            let epoch = self.workload(&workload).epoch;
-            if let Err(refusal) = self.remove(&workload, &set, epoch) {
-                log::line(&format!("set {set} of {workload}: {}", refusal.message));
+        let mut orders: Vec<(WorkloadId, SetId, Vec<InstanceId>)> = Vec::new();
+        for (workload, saved) in &mut self.state.workloads {
+            saved.traffic = None;
+            for (id, set) in &mut saved.sets {
+                let change = Change::to_size(Some(&*set), 0, &[]);
+                set.removing = true;
+                set.instances.retain(|instance| !change.forget.contains(&instance.id));
+                mark_stopping(set, &change.stop);
+                for ended in &change.forget {
+                    Output::of(&self.directory.logs(), workload, ended).remove();
+                }
+                orders.push((workload.clone(), id.clone(), change.stop));
             }
         }
+        self.save(Durability::Disk);
+        for (workload, set, stop) in orders {
+            for id in &stop {
+                self.tell_to_stop(&workload, &set, id);
+            }
+            self.forget_if_removed(&workload, &set);
+            self.changed(&workload);
+        }
+    }
+
+    /// Makes the end durable. Where that fails orders are taken again: a helper that ended now would leave a state
+    /// from which the next one starts everything again.
+    pub(crate) fn save_end(&mut self) -> Result<(), Refusal> {
+        self.state.save(&self.directory.state(), Durability::Disk).map_err(|error| {
+            self.closing = false;
+            let path = self.directory.state();
+            Refusal::new(ErrorKind::Unavailable, format!("{} cannot be saved: {error}", path.display()))
+        })
     }
 
     /// Keeps the output of all instances, and the helper's own log, within their limits.

@@ -24,6 +24,7 @@ use super::{
     shared::Shared,
     stream::ClientStream,
     tunnel::Tunnel,
+    upload::Progress,
 };
 
 /// What is known of one client's connection. Only its own task writes to it.
@@ -32,37 +33,59 @@ pub(super) struct Client {
     pub(super) shared: Arc<Shared>,
     /// For `X-Forwarded-For`.
     pub(super) address: HeaderValue,
-    /// Bytes came after the last request began.
-    pub(super) head_begun: AtomicBool,
     /// What the connection becomes when HTTP is over on it.
     pub(super) tunnel: Mutex<Option<Tunnel>>,
+    /// How far the body of the present request is, if it has one.
+    pub(super) upload: Mutex<Option<Progress>>,
     busy: AtomicBool,
     requests: AtomicU32,
+    /// Bytes came since the last request was answered.
+    head_begun: AtomicBool,
+    /// The last read found nothing.
+    read_pending: AtomicBool,
     /// The client does not take what is written to it.
-    blocked: AtomicBool,
-    /// How often it took something, wrapping.
-    writes: AtomicU32,
+    write_pending: AtomicBool,
+    /// How often it took or gave something, wrapping.
+    moves: AtomicU32,
 }
 
 impl Client {
+    /// The client gave something, or had nothing to give. Only the connection's own task calls this.
+    pub(super) fn read(&self, something: bool) {
+        self.read_pending.store(!something, Ordering::Relaxed);
+        if something {
+            self.head_begun.store(true, Ordering::Relaxed);
+            self.moved();
+        }
+    }
+
+    /// The client took something, or could not. Only the connection's own task calls this.
+    pub(super) fn wrote(&self, something: bool) {
+        self.write_pending.store(!something, Ordering::Relaxed);
+        if something {
+            self.moved();
+        }
+    }
+
+    fn moved(&self) {
+        self.moves.store(self.moves.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
     fn activity(&self) -> Activity {
         let busy = self.busy.load(Ordering::Relaxed);
         Activity {
             busy,
             head_begun: !busy && self.head_begun.load(Ordering::Relaxed),
             requests: self.requests.load(Ordering::Relaxed),
-            blocked: self.blocked.load(Ordering::Relaxed),
-            writes: self.writes.load(Ordering::Relaxed),
+            stalled: self.write_pending.load(Ordering::Relaxed) || busy && self.waits_for_upload(),
+            moves: self.moves.load(Ordering::Relaxed),
         }
     }
 
-    /// Something was written to the client, or could not be. Only the connection's own task calls this.
-    pub(super) fn wrote(&self, blocked: bool) {
-        self.blocked.store(blocked, Ordering::Relaxed);
-        if !blocked {
-            let writes = self.writes.load(Ordering::Relaxed).wrapping_add(1);
-            self.writes.store(writes, Ordering::Relaxed);
-        }
+    /// The client, not the member, is what the body of the request waits for.
+    fn waits_for_upload(&self) -> bool {
+        self.read_pending.load(Ordering::Relaxed)
+            && self.upload.lock().as_ref().is_some_and(|upload| !upload.is_complete() && !upload.is_broken())
     }
 }
 
@@ -101,12 +124,14 @@ pub(super) async fn serve(
         shared,
         address: HeaderValue::try_from(address.ip().to_canonical().to_string())
             .expect("an address is visible ASCII"),
-        head_begun: AtomicBool::new(false),
         tunnel: Mutex::new(None),
+        upload: Mutex::new(None),
         busy: AtomicBool::new(false),
         requests: AtomicU32::new(0),
-        blocked: AtomicBool::new(false),
-        writes: AtomicU32::new(0),
+        head_begun: AtomicBool::new(false),
+        read_pending: AtomicBool::new(false),
+        write_pending: AtomicBool::new(false),
+        moves: AtomicU32::new(0),
     });
     serve_http(socket, &client, stop).await;
     let tunnel = client.tunnel.lock().take();

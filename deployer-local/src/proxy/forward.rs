@@ -60,6 +60,7 @@ async fn forward(
     // Extensions are for this side only.
     parts.extensions.clear();
     let (upload, progress) = Upload::new(body);
+    client.upload.lock().clone_from(&progress);
     let attempt = Attempt { client, claim, arrived, progress, tried: Vec::new(), switching };
     attempt.run(Request::from_parts(parts, upload)).await
 }

@@ -13,7 +13,7 @@ use deployer_core::{
 };
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
-use super::{InvalidSplit, MemberLoad, ProxySettings, ProxyStats, listen, shared::Shared, validate};
+use super::{InvalidSplit, MemberLoad, ProxySettings, ProxyStats, listen, shared::Shared};
 
 /// A reverse proxy: one listener, one workload. A cheap handle; when the last clone is dropped everything is closed
 /// at once.
@@ -97,21 +97,7 @@ impl Proxy {
     /// # Errors
     /// All that is wrong with the split; nothing has changed then.
     pub fn set(&self, split: &Split) -> Result<u64, InvalidSplit> {
-        let shared = &self.inner.shared;
-        let mut registry = shared.registry.lock();
-        if registry.split == *split {
-            return Ok(registry.generation);
-        }
-        validate::check(split)?;
-        let now = Instant::now();
-        let routing = registry.routing(split, now);
-        let former = std::mem::replace(&mut *shared.routing.write(), routing);
-        registry.applied(split, now);
-        let generation = registry.generation;
-        drop(registry);
-        drop(former);
-        shared.changes.send_modify(|ticks| *ticks += 1);
-        Ok(generation)
+        self.inner.shared.set(split)
     }
 
     /// The split in force and its generation.

@@ -22,10 +22,10 @@ pub(super) struct Activity {
     pub(super) head_begun: bool,
     /// How many requests there were, wrapping.
     pub(super) requests: u32,
-    /// The client does not take what is written to it.
-    pub(super) blocked: bool,
-    /// How often it took something, wrapping.
-    pub(super) writes: u32,
+    /// The client does not take what is written to it, or does not give what its request still lacks.
+    pub(super) stalled: bool,
+    /// How often it took or gave something, wrapping.
+    pub(super) moves: u32,
 }
 
 /// What to do with a connection.
@@ -61,8 +61,8 @@ enum Waiting {
     Head,
     /// For a first request, before stopping.
     FirstRequest,
-    /// For the client to take more than it had after this write.
-    Write(u32),
+    /// For the client to take or give more than it had after this many moves.
+    Move(u32),
 }
 
 impl Patience {
@@ -80,9 +80,9 @@ impl Patience {
 
     /// To be asked whenever the connection was polled. Wakes the task when there may be another answer.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, stop: bool, now_at: Activity) -> Verdict {
-        if now_at.blocked {
-            if !matches!(self.waiting, Waiting::Write(_)) {
-                self.set(Waiting::Write(now_at.writes), self.stall);
+        if now_at.stalled {
+            if !matches!(self.waiting, Waiting::Move(_)) {
+                self.set(Waiting::Move(now_at.moves), self.stall);
             }
         } else if now_at.head_begun {
             if self.waiting != Waiting::Head {
@@ -106,13 +106,13 @@ impl Patience {
             }
             match self.waiting {
                 Waiting::Head => return Verdict::Cut,
-                Waiting::Write(seen) if now_at.blocked && seen == now_at.writes => return Verdict::Cut,
-                Waiting::Write(_) if now_at.blocked => self.set(Waiting::Write(now_at.writes), self.stall),
+                Waiting::Move(seen) if now_at.stalled && seen == now_at.moves => return Verdict::Cut,
+                Waiting::Move(_) if now_at.stalled => self.set(Waiting::Move(now_at.moves), self.stall),
                 Waiting::FirstRequest => return Verdict::EndAfterRequest,
                 Waiting::Request(seen) if seen == now_at.requests && !now_at.busy => {
                     return Verdict::EndAfterRequest;
                 }
-                Waiting::Request(_) | Waiting::Write(_) => {
+                Waiting::Request(_) | Waiting::Move(_) => {
                     self.set(Waiting::Request(now_at.requests), self.idle);
                 }
             }

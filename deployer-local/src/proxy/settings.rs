@@ -25,8 +25,9 @@ pub struct ProxySettings {
     /// Default 75 s (nginx `keepalive_timeout`).
     #[serde(with = "seconds")]
     pub client_idle: Duration,
-    /// How long a client may take nothing of an answer that is there for it; then it is cut, so that it cannot keep a
-    /// member from being drained for ever. Default 60 s (nginx `send_timeout`).
+    /// How long a client may take nothing of an answer that is there for it, or give nothing of the body that its
+    /// request still lacks; then it is cut, so that it cannot keep a member busy for ever. Default 60 s (nginx
+    /// `send_timeout`, `client_body_timeout`).
     #[serde(with = "seconds")]
     pub client_stall: Duration,
     /// How long a connection to a member may be kept unused. Default 4 s: Node and uvicorn close theirs after 5 s.

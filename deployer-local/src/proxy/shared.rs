@@ -9,16 +9,18 @@ use std::{
     time::Instant,
 };
 
+use deployer_core::model::Split;
 use http::HeaderMap;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::{
-    OwnAnswers, ProxySettings,
+    InvalidSplit, OwnAnswers, ProxySettings,
     claim::Claim,
     member::MemberState,
     registry::Registry,
     routing::{Pick, Routing},
+    validate,
 };
 
 /// What all connections of a proxy share.
@@ -54,6 +56,24 @@ impl Shared {
             unrouted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
         }
+    }
+
+    /// See [`Proxy::set`](super::Proxy::set).
+    pub(super) fn set(&self, split: &Split) -> Result<u64, InvalidSplit> {
+        let mut registry = self.registry.lock();
+        if registry.split == *split {
+            return Ok(registry.generation);
+        }
+        validate::check(split)?;
+        let now = Instant::now();
+        let routing = registry.routing(split, now);
+        let former = std::mem::replace(&mut *self.routing.write(), routing);
+        registry.applied(split, now);
+        let generation = registry.generation;
+        drop(registry);
+        drop(former);
+        self.changes.send_modify(|ticks| *ticks += 1);
+        Ok(generation)
     }
 
     /// Picks and claims a member.
@@ -116,5 +136,63 @@ impl Shared {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use deployer_core::model::{InstanceId, Member, SetId, Share};
+
+    use super::*;
+
+    fn split(name: &str, port: u16) -> (Split, Member) {
+        let address = Some(([127, 0, 0, 1], port).into());
+        let member = Member { instance: InstanceId::new(name).unwrap(), address };
+        let share = Share { set: SetId::new(name).unwrap(), weight: 1, members: vec![member.clone()] };
+        (Split::Serve { shares: vec![share], routes: Vec::new() }, member)
+    }
+
+    /// The same as the stress test over sockets, a thousand times as often: nobody holds a member whose count was
+    /// zero after it left.
+    #[test]
+    fn a_pick_is_counted_before_the_split_can_change() {
+        let shared = Shared::new(ProxySettings::default());
+        let sides = [split("a", 4001), split("b", 4002)];
+        let out = [AtomicBool::new(false), AtomicBool::new(true)];
+        let (done, late, picks) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+        shared.set(&sides[0].0).unwrap();
+        let pick_until_done = || {
+            while !done.load(Ordering::SeqCst) {
+                let Pick::Member(mut claim) = shared.pick(&HeaderMap::new(), Instant::now()) else {
+                    panic!("nobody to pick")
+                };
+                let side = usize::from(claim.member().address.port() - 4001);
+                late.fetch_add(u64::from(out[side].load(Ordering::SeqCst)), Ordering::SeqCst);
+                picks.fetch_add(1, Ordering::Relaxed);
+                claim.answered(false, Duration::ZERO);
+            }
+        };
+        let mut swaps = 0;
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(pick_until_done);
+            }
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_millis(800) {
+                let (next, previous) = ((swaps + 1) % 2, swaps % 2);
+                out[next].store(false, Ordering::SeqCst);
+                shared.set(&sides[next].0).unwrap();
+                while !shared.registry.lock().load(&sides[previous].1).is_idle() {
+                    std::thread::yield_now();
+                }
+                out[previous].store(true, Ordering::SeqCst);
+                swaps += 1;
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(late.load(Ordering::SeqCst), 0, "in {swaps} swaps and {picks:?} picks");
+        assert!(swaps > 10 && picks.load(Ordering::SeqCst) > 1000, "only {swaps} swaps and {picks:?} picks");
     }
 }

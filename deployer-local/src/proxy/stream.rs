@@ -3,7 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -15,7 +15,7 @@ use tokio::{
 use super::connection::Client;
 
 /// A client's socket that notes when bytes come while no request is being answered (the beginning of a head), and
-/// when the client takes none.
+/// when the client takes or gives none.
 #[derive(Debug)]
 pub(super) struct ClientStream {
     socket: TcpStream,
@@ -40,9 +40,7 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.socket).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.client.head_begun.store(true, Ordering::Relaxed);
-        }
+        self.client.read(buf.filled().len() > before);
         polled
     }
 }
@@ -50,7 +48,7 @@ impl AsyncRead for ClientStream {
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write(cx, buf);
-        self.client.wrote(polled.is_pending());
+        self.client.wrote(polled.is_ready());
         polled
     }
 
@@ -60,7 +58,7 @@ impl AsyncWrite for ClientStream {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
-        self.client.wrote(polled.is_pending());
+        self.client.wrote(polled.is_ready());
         polled
     }
 

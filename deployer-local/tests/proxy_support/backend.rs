@@ -30,6 +30,7 @@ pub type Handler =
 pub struct Seen {
     pub requests: AtomicU64,
     pub connections: AtomicU64,
+    pub ended: AtomicU64,
 }
 
 impl Seen {
@@ -39,6 +40,11 @@ impl Seen {
 
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are closed.
+    pub fn ended(&self) -> u64 {
+        self.ended.load(Ordering::SeqCst)
     }
 }
 
@@ -106,6 +112,7 @@ async fn accept(listener: TcpListener, handler: Handler, seen: Arc<Seen>) {
         let _ = socket.set_nodelay(true);
         seen.connections.fetch_add(1, Ordering::SeqCst);
         let (handler, seen) = (handler.clone(), seen.clone());
+        let after = seen.clone();
         connections.spawn(async move {
             let service = service_fn(move |request| {
                 seen.requests.fetch_add(1, Ordering::SeqCst);
@@ -113,6 +120,7 @@ async fn accept(listener: TcpListener, handler: Handler, seen: Arc<Seen>) {
                 async move { Ok::<_, Infallible>(answer.await) }
             });
             let _ = Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades().await;
+            after.ended.fetch_add(1, Ordering::SeqCst);
         });
         while connections.try_join_next().is_some() {}
     }

@@ -130,12 +130,8 @@ impl TestHost {
 impl Drop for TestHost {
     fn drop(&mut self) {
         let directory = self.host.directory().to_owned();
-        for (pid, arguments) in all_processes("cmdline") {
-            if arguments.get(1).is_some_and(|word| word == "deployer-local-helper")
-                && arguments.get(3).is_some_and(|place| Path::new(place) == directory)
-            {
-                kill(pid);
-            }
+        for pid in helpers(&directory) {
+            kill(pid);
         }
         for (_, pid) in self.processes() {
             kill(pid);
@@ -185,6 +181,15 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 pub(crate) fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+/// All processes that are, or try to become, the helper of a directory.
+pub(crate) fn helpers(directory: &Path) -> Vec<u32> {
+    let is_helper = |arguments: &[String]| {
+        arguments.get(1).is_some_and(|word| word == "deployer-local-helper")
+            && arguments.get(3).is_some_and(|place| Path::new(place) == directory)
+    };
+    all_processes("cmdline").filter(|(_, arguments)| is_helper(arguments)).map(|(pid, _)| pid).collect()
 }
 
 /// Instances and process numbers of all processes with the mark of a helper directory.
