@@ -5,8 +5,8 @@ use std::time::Duration;
 use deployer_core::{
     model::{Amount, InFlight, InstancePhase, Proof, Timestamp},
     strategy::{
-        Command, Decision, Direction, InstanceSeen, Observation, PauseReason, Phase, Plan, Rolling, RollingSettings,
-        RolloutState, Seen, Strategy, TrafficSeen, Verdict, WaitReason, step,
+        Command, Decision, Direction, InstanceSeen, Observation, PauseReason, Phase, Plan, Rolling,
+        RollingSettings, RolloutState, Seen, Strategy, TrafficSeen, Verdict, WaitReason, step,
     },
 };
 
@@ -91,10 +91,13 @@ impl Planted {
             Self::FloorOffByOne | Self::CeilingOffByOne | Self::StopBeforeProof | Self::StopBeforeDrain => {
                 case(0, 0).rolling(1, 0, None)
             }
-            Self::TrafficBeforeVerified | Self::TimeOutIsDone | Self::RemoveWithWeight => {
-                case(0, 0).blue_green(100)
-            }
-            Self::NoBakeTime | Self::WrongOldSet | Self::EndsTooEarly | Self::PausesForEver => case(0, 0).blue_green(100),
+            Self::TrafficBeforeVerified
+            | Self::TimeOutIsDone
+            | Self::RemoveWithWeight
+            | Self::NoBakeTime
+            | Self::WrongOldSet
+            | Self::EndsTooEarly
+            | Self::PausesForEver => case(0, 0).blue_green(100),
             Self::TrafficBackBeforeSize => case(2, 0).blue_green(100),
             Self::DirectionLostOnResume | Self::TimerResetOnResume => {
                 Case::new(2, Router::Silent).limits(0, 1, 0).blue_green(100)
