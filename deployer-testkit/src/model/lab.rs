@@ -4,7 +4,7 @@ use std::fmt;
 
 use deployer_core::{
     model::SetId,
-    strategy::{Decision, Observation, Plan, RolloutState, Strategy},
+    strategy::{Budget, Decision, Observation, Plan, RolloutState, Strategy},
 };
 
 use super::{
@@ -94,6 +94,11 @@ impl<'a> Lab<'a> {
     /// Whether the new set is nowhere at the start.
     pub(super) fn starts_without_candidate(&self) -> bool {
         !matches!(self.scenario.start, Start::HalfWay(_))
+    }
+
+    /// How far actions may go.
+    pub(super) fn budget(&self, state: &RolloutState) -> Budget {
+        Budget::of(&*self.scenario.strategy, &self.scenario.plan, state)
     }
 
     /// What the stepper decides.

@@ -18,7 +18,7 @@ pub(super) fn after(
     after: &World,
     state: &RolloutState,
 ) -> Result<(), Broken> {
-    let budget = lab.scenario.strategy.budget(state.replicas, &lab.scenario.plan.target);
+    let budget = lab.budget(state);
     let (had, has) = (available(lab, before), available(lab, after));
     if has < budget.min_available.min(had) {
         let floor = budget.min_available;

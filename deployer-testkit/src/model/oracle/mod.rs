@@ -2,6 +2,7 @@
 //! [`deployer_core::strategy::invariant`].
 
 mod acts;
+mod broken;
 mod capacity;
 mod end;
 mod memory;
@@ -9,21 +10,7 @@ mod resume;
 mod traffic;
 
 pub(super) use acts::act;
+pub(super) use broken::Broken;
 pub(super) use end::finish;
 pub(super) use memory::advance;
 pub(super) use resume::resume;
-
-/// A promise that was broken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Broken {
-    /// Which promise.
-    pub(super) oracle: &'static str,
-    /// How.
-    pub(super) what: String,
-}
-
-impl Broken {
-    pub(super) fn new(oracle: &'static str, what: impl Into<String>) -> Self {
-        Self { oracle, what: what.into() }
-    }
-}

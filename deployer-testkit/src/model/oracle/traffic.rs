@@ -27,7 +27,7 @@ pub(super) fn shift(
     effect::carry_out(lab, &mut after, &Command::Shift(split.clone()), effect::Reach::Whole)
         .map_err(|what| Broken::new("makes no sense", what))?;
     if matches!(split, Split::Maintenance(_)) {
-        let budget = lab.scenario.strategy.budget(state.replicas, &lab.scenario.plan.target);
+        let budget = lab.budget(state);
         return if budget.min_available == 0 {
             Ok(())
         } else {
@@ -88,7 +88,7 @@ fn weight(lab: &Lab<'_>, world: &World, after: &World, state: &RolloutState, set
     }
     let (weight, total) = (u32::from(after.split.weight(set).unwrap_or(0)), after.split.total());
     let needed = (weight * state.replicas).div_ceil(total.max(1));
-    let budget = lab.scenario.strategy.budget(state.replicas, &lab.scenario.plan.target);
+    let budget = lab.budget(state);
     let spared = state.replicas.saturating_sub(budget.min_available);
     let has = capacity::available_of(lab, after, set);
     // Below the floor there is no better choice than whoever is left.
