@@ -85,8 +85,8 @@ impl<'a> Driver<'a> {
             recorder,
             known,
             lock_epoch,
+            state: rollout.state.resumed(&rollout.plan, now),
             plan: rollout.plan,
-            state: rollout.state,
             memory: Memory::default(),
             look: Look { target: Seen::Unknown { why: unknown }, traffic: None, in_flight: [].into() },
             looked_at: now,
@@ -131,7 +131,7 @@ impl<'a> Driver<'a> {
                     if let Err(violation) = checked {
                         break stuck(violation.to_string(), &seen);
                     }
-                    if self.in_vain(&commands, &seen) || self.held_back(&commands, &seen).await {
+                    if self.held_back(&commands, &seen).await {
                         continue;
                     }
                     if self.collect_evidence(&self.state.clone(), &seen).await {
@@ -202,21 +202,6 @@ impl<'a> Driver<'a> {
             return Some(stuck(why, seen));
         }
         None
-    }
-
-    /// An action that is still decided after the deadline for progress does not take: from here on it counts as
-    /// refused, which leads back or to a person.
-    fn in_vain(&mut self, commands: &[Command], seen: &Observation) -> bool {
-        if seen.now < self.state.progress_until || self.refused.is_some() || !self.pace.is_repeated(commands)
-        {
-            return false;
-        }
-        let failure = commands.iter().find_map(|command| {
-            let reason = format!("{command}: it was tried until the progress deadline and had no effect");
-            kind_of(command).map(|kind| CommandFailure { kind, reason })
-        });
-        self.refused = failure;
-        self.refused.is_some()
     }
 
     async fn advance(&mut self, state: RolloutState, why: String) -> Result<(), Stop> {
