@@ -164,17 +164,21 @@ fn within_deadline(strategy: &dyn Strategy, s: &Situation<'_>) -> Decision {
     stuck(s, format!("no progress: {waiting_for}"))
 }
 
-/// An end is said of the whole world: not while a part of it cannot be looked at.
+/// An end is said of the whole world: not while a part of it cannot be looked at, or is still on its way out.
 fn whole_world(s: &Situation<'_>, decision: Decision) -> Decision {
     let is_end = matches!(
         decision,
         Decision::Finish(Outcome::Succeeded | Outcome::RolledBack { .. } | Outcome::Aborted { .. })
     );
-    match s.seen.unknown_places.first() {
-        Some(place) if is_end => {
-            s.wait(WaitReason::TargetUnknown { why: format!("{}: {}", place.place, place.why) })
-        }
-        _ => decision,
+    if !is_end {
+        return decision;
+    }
+    if let Some(place) = s.seen.unknown_places.first() {
+        return s.wait(WaitReason::TargetUnknown { why: format!("{}: {}", place.place, place.why) });
+    }
+    match s.sets().iter().map(|set| s.tally_of(set).stopping).sum() {
+        0 => decision,
+        instances => s.wait(WaitReason::Stopping { instances }),
     }
 }
 

@@ -166,7 +166,7 @@ impl Stepper for Planted {
             }
             _ => {
                 let mut seen = seen.clone();
-                self.distort(plan, state, &mut seen);
+                self.distort(plan, &mut seen);
                 step(strategy, plan, state, &seen)
             }
         }
@@ -177,7 +177,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 impl Planted {
     /// Bugs that come from not looking properly.
-    fn distort(self, plan: &Plan, state: &RolloutState, seen: &mut Observation) {
+    fn distort(self, plan: &Plan, seen: &mut Observation) {
         match self {
             Self::TrafficBeforeVerified => each(seen, ready),
             Self::StopBeforeProof => proven(seen),
@@ -187,9 +187,13 @@ impl Planted {
                     seen.sets = Seen::Known(Vec::new());
                 }
             }
-            Self::TimeOutIsDone if seen.now >= state.progress_until => {
-                each(seen, ready);
-                proven(seen);
+            Self::TimeOutIsDone => {
+                let (now, deadline) = (seen.now, plan.settings.start_deadline);
+                each(seen, |instance| {
+                    if now >= instance.started_at.after(deadline) {
+                        ready(instance);
+                    }
+                });
             }
             Self::HoldIsPass => {
                 for gate in &mut seen.gates {
