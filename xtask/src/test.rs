@@ -17,7 +17,7 @@ struct Part {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 10] = [
     Part { name: "format", run: format },
     Part { name: "structure", run: structure::run },
     Part { name: "dependencies", run: dependencies::run },
@@ -25,6 +25,8 @@ const PARTS: [Part; 8] = [
     Part { name: "tests", run: tests },
     Part { name: "doctests", run: doctests },
     Part { name: "rustdoc", run: rustdoc },
+    Part { name: "model", run: model },
+    Part { name: "planted", run: planted },
     Part { name: "quickstart", run: quickstart::run },
 ];
 
@@ -131,6 +133,26 @@ fn rustdoc(place: &Place) -> Outcome {
     let mut command = place.cargo(&["doc", "--workspace", "--all-features", "--no-deps"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     succeeds(place, "rustdoc", command)
+}
+
+fn model(place: &Place) -> Outcome {
+    own_command(place, "model", &["model"])
+}
+
+fn planted(place: &Place) -> Outcome {
+    own_command(place, "planted", &["model", "--planted"])
+}
+
+/// Another command of this program.
+fn own_command(place: &Place, name: &str, arguments: &[&str]) -> Outcome {
+    match std::env::current_exe() {
+        Ok(program) => {
+            let mut command = Command::new(program);
+            command.args(arguments).current_dir(&place.root);
+            succeeds(place, name, command)
+        }
+        Err(error) => Outcome::Failed(format!("this program does not find itself: {error}")),
+    }
 }
 
 fn tests(place: &Place) -> Outcome {
