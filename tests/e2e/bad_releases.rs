@@ -99,7 +99,7 @@ pub(crate) async fn errors_are_taken_back_and_nothing_else_fails(stand: &Stand) 
     let bad = AppSettings { errors: Percent::new(50).unwrap(), ..app("v2") };
     let settings = ErrorRateSettings {
         observe: Duration::from_millis(200),
-        every: Duration::from_millis(50),
+        every: Duration::from_millis(100),
         minimum_samples: 10,
         ..ErrorRateSettings::default()
     };

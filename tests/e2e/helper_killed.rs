@@ -27,10 +27,10 @@ pub(crate) async fn a_rollout_survives_the_death_of_the_helper(stand: &Stand) {
         let living: Vec<u32> = stand.processes(WEB).iter().map(|marked| marked.pid).collect();
         kill(helper);
         let killed_at = Instant::now();
-        // What it had not told to stop lives on.
-        let after = stand.processes(WEB);
-        assert!(after.iter().all(|marked| living.contains(&marked.pid)), "{after:?} were {living:?}");
-        assert!(after.len() >= living.len() - 1, "{after:?} were {living:?}");
+        // At most the one that it was just stopping is gone.
+        let after: Vec<u32> = stand.processes(WEB).iter().map(|marked| marked.pid).collect();
+        let gone = living.iter().filter(|pid| !after.contains(pid)).count();
+        assert!(gone <= 1, "{after:?} were {living:?}");
         while events.next().await.is_some() {}
         killed_at
     };
