@@ -1,9 +1,11 @@
-//! What is needed to test what is built on `deployer`: a fake world, a load generator and a demo application.
+//! What is needed to test what is built on `deployer`: a fake world, a load generator, a demo application, and an
+//! exhaustive check of strategies.
 
 pub mod app;
 pub mod cases;
 mod clock;
 pub mod load;
+pub mod model;
 pub mod world;
 
 pub use clock::TestClock;

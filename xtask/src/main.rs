@@ -5,6 +5,7 @@ mod bench;
 mod command;
 mod dependencies;
 mod license;
+mod model;
 mod quickstart;
 mod structure;
 mod test;
@@ -17,6 +18,8 @@ usage: cargo xtask <command>
   test [part…]   everything that has to hold, part by part; some parts only where they are named
   test --list    the names of the parts
   bench          the figures of the README, each with its bound; with --json the last line is one JSON object
+  model [word…]  every state that the strategies can get into with a few instances; words choose scenarios
+  model --planted  whether bugs on purpose are found
   help           this text
 ";
 
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     match command {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
+        "model" => model::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS
