@@ -83,11 +83,13 @@ pub(crate) async fn a_taken_router_address_changes_nothing(stand: &Stand) {
     let address = taken.local_addr().unwrap();
     let router = |workload: &str| stand.host.router(WorkloadId::new(workload).unwrap(), address);
     let other = stand.deployment("other", &app("v1"), Kind::BlueGreen).router(router("other"));
-    fails(stand, other, &[&address.to_string(), "in use"]).await;
+    let error = fails(stand, other, &[&address.to_string(), "in use", "choose another port"]).await;
+    assert!(matches!(error, DeployError::Refused(_)), "{error:?}");
     assert_eq!(stand.processes("other"), [], "nothing runs that nobody can reach");
     // A workload that listens elsewhere already.
     let elsewhere = stand.deployment(WEB, &app("v2"), Kind::Rolling).router(router(WEB));
-    fails(stand, elsewhere, &[&address.to_string(), "listens"]).await;
+    let error = fails(stand, elsewhere, &[&address.to_string(), "listens on", "release that"]).await;
+    assert!(matches!(error, DeployError::Refused(_)), "{error:?}");
     ended("a router address that is taken", load, stand.retried(WEB).await).await.assert_lossless();
 }
 
@@ -128,7 +130,7 @@ fn unread<T: DeserializeOwned + Debug>(text: &str, parts: &[&str]) {
 
 pub(crate) async fn settings_as_text_are_checked(stand: &Stand) {
     unread::<RolloutSettings>(r#"{"drian": 3}"#, &["drian", "drain"]);
-    unread::<RolloutSettings>(r#"{"drain": -1}"#, &["-1"]);
+    unread::<RolloutSettings>(r#"{"drain": -1}"#, &["-1 s", "0 or more"]);
     unread::<RolloutSettings>(r#"{"failure_ratio": 101}"#, &["101", "100"]);
     unread::<EngineSettings>(r#"{"call_dedline": 3}"#, &["call_dedline", "call_deadline"]);
     unread::<ProbeSettings>(r#"{"intervall": 3}"#, &["intervall", "interval"]);

@@ -62,16 +62,6 @@ pub(crate) fn kill(pid: u32) {
     let _ = kill_process(pid, Signal::KILL);
 }
 
-/// Waits for a condition.
-#[track_caller]
-pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + LIMIT;
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 /// Ends helper and instances of a directory when dropped, however the test ended.
 #[derive(Debug)]
 pub(crate) struct Leftovers(pub(crate) PathBuf);

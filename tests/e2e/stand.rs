@@ -31,6 +31,8 @@ use crate::{
 
 /// Instances of each workload.
 pub(crate) const REPLICAS: u32 = 3;
+/// How long one case may take.
+const CASE_LIMIT: Duration = Duration::from_secs(60);
 /// The helper's part of a directory.
 const HELPER: &str = "h";
 /// The workload of most cases.
@@ -53,7 +55,8 @@ pub(crate) fn with(case: impl AsyncFnOnce(&Stand)) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let stand = Stand::open(&place).await;
-        case(&stand).await;
+        let in_time = tokio::time::timeout(CASE_LIMIT, case(&stand)).await;
+        assert!(in_time.is_ok(), "the case has not ended within {CASE_LIMIT:?}");
         stand.host.shutdown(OnShutdown::StopInstances, LIMIT).await.unwrap();
     });
     assert_eq!(left.found(), Vec::<u32>::new(), "processes are left after the shutdown");

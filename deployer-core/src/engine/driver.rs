@@ -54,6 +54,8 @@ pub(crate) struct Driver<'a> {
     refused: Option<CommandFailure>,
     results: Vec<CommandResult>,
     unclear: bool,
+    /// What the last call said of which nothing is known.
+    trouble: Option<String>,
     collector: Collector,
     /// The world must be looked at before the next decision.
     stale: bool,
@@ -101,6 +103,7 @@ impl<'a> Driver<'a> {
             refused: None,
             results: Vec::new(),
             unclear: false,
+            trouble: None,
             collector: Collector::default(),
             stale: true,
             shown: None,
@@ -212,7 +215,10 @@ impl<'a> Driver<'a> {
             return false;
         }
         let failure = commands.iter().find_map(|command| {
-            let reason = format!("{command}: it was tried until the progress deadline and had no effect");
+            let last =
+                self.trouble.as_ref().map(|last| format!("; the last time: {last}")).unwrap_or_default();
+            let reason =
+                format!("{command}: it was tried until the progress deadline and had no effect{last}");
             kind_of(command).map(|kind| CommandFailure { kind, reason })
         });
         self.refused = failure;
@@ -223,6 +229,7 @@ impl<'a> Driver<'a> {
         self.recorder.record(EventKind::Advanced { state: Box::new(state.clone()), why }).await?;
         self.state = state;
         self.refused = None;
+        self.trouble = None;
         self.shown = None;
         Ok(())
     }
@@ -334,6 +341,7 @@ impl<'a> Driver<'a> {
         if error.retry != Retry::Never {
             self.unclear = true;
             self.recorder.note(format!("nothing is known of an action, so the world is looked at: {reason}"));
+            self.trouble = Some(reason);
             return;
         }
         self.results.push(CommandResult { command: number, error: Some(reason.clone()) });
