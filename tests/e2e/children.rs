@@ -5,6 +5,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
+    time::{Duration, Instant},
 };
 
 use deployer::{
@@ -85,16 +86,18 @@ impl Other {
         self.child.id()
     }
 
-    /// Sends SIGKILL once `moment` has come; whether that was before its end.
-    pub(crate) fn kill_when(mut self, what: &str, moment: impl Fn() -> bool) -> bool {
-        let deadline = std::time::Instant::now() + LIMIT;
+    /// Sends SIGKILL once `moment` has come, and so much later; whether that was before its end.
+    pub(crate) fn kill_when(mut self, what: &str, moment: impl Fn() -> bool, later: Duration) -> bool {
+        let deadline = Instant::now() + LIMIT;
         while !moment() {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            assert!(std::time::Instant::now() < deadline, "not within {LIMIT:?}: {what}");
-            std::thread::sleep(std::time::Duration::from_micros(300));
+            assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
+            std::thread::sleep(Duration::from_micros(300));
         }
+        // Simulates a crash at no particular moment.
+        std::thread::sleep(later);
         self.child.kill().unwrap();
         self.child.wait().unwrap().code().is_none()
     }

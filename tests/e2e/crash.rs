@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use deployer::{
@@ -46,7 +47,10 @@ async fn goes_on(stand: &Stand, kind: Kind) {
     let mut killed_at = Vec::new();
     for number in 0..KILLS {
         let records = 1 + (last - 1) * number / (KILLS - 1);
-        killed_at.push(kill_and_resume(stand, kind, &format!("v{}", 3 + number), records).await);
+        // Right at a record, before its effect, and a while after it.
+        let later = Duration::from_millis(6) * u32::try_from(number % 3).unwrap();
+        let release = format!("v{}", 3 + number);
+        killed_at.push(kill_and_resume(stand, kind, &release, Moment { records, later }).await);
         // Between the crashes too.
         answered(&load, 10).await;
         if kind != Kind::Recreate {
@@ -62,18 +66,26 @@ async fn goes_on(stand: &Stand, kind: Kind) {
     }
 }
 
+/// So many records, and then so much time.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    records: usize,
+    later: Duration,
+}
+
 /// Says how many records there were when it was dead.
-async fn kill_and_resume(stand: &Stand, kind: Kind, release: &str, records: usize) -> usize {
+async fn kill_and_resume(stand: &Stand, kind: Kind, release: &str, moment: Moment) -> usize {
     let journals = stand.journals(WEB);
     let before = files(&journals);
     let other = Other::deploying(stand.directory(), release, kind);
     let is_killed = tokio::task::spawn_blocking({
         let (journals, before) = (journals.clone(), before.clone());
         move || {
-            other.kill_when("the journal has so many records", || lines_of_new(&journals, &before) >= records)
+            let has_come = || lines_of_new(&journals, &before) >= moment.records;
+            other.kill_when("the journal has so many records", has_come, moment.later)
         }
     });
-    assert!(is_killed.await.unwrap(), "{release} ended before its record {records}");
+    assert!(is_killed.await.unwrap(), "{release} ended before {moment:?}");
     let found = lines_of_new(&journals, &before);
 
     let report = stand.deploy(release, kind).await.unwrap();
@@ -106,6 +118,6 @@ fn files(journals: &Path) -> Vec<PathBuf> {
 /// Whole records of the journal that was not there before.
 fn lines_of_new(journals: &Path, before: &[PathBuf]) -> usize {
     let new = files(journals).into_iter().find(|path| !before.contains(path));
-    let text = new.and_then(|path| fs::read(path).ok()).unwrap_or_default();
-    text.iter().filter(|byte| **byte == b'\n').count()
+    let text = new.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
+    text.matches('\n').count()
 }

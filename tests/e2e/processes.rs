@@ -89,6 +89,8 @@ impl Drop for Leftovers {
             self.helpers().into_iter().for_each(kill);
             std::thread::sleep(Duration::from_millis(2));
         }
-        marked(&self.0).into_iter().for_each(|marked| kill(marked.pid));
+        for marked in marked(&self.0) {
+            kill(marked.pid);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Many deployments in one process, on one helper.
 
+use deployer::engine::Deployment;
 use futures::future::join_all;
 
 use crate::{
@@ -16,7 +17,7 @@ pub(crate) async fn six_workloads_at_once(stand: &Stand) {
         .iter()
         .map(|workload| stand.deployment(workload, &app("v2"), Kind::Rolling).build().unwrap())
         .collect();
-    for (workload, report) in WORKLOADS.iter().zip(join_all(deployments.iter().map(|it| it.run())).await) {
+    for (workload, report) in WORKLOADS.iter().zip(join_all(deployments.iter().map(Deployment::run)).await) {
         assert_eq!(report.unwrap().workload.as_str(), *workload);
         stand.assert_live(workload, "v2");
     }
