@@ -67,17 +67,13 @@ pub(crate) fn kill(pid: u32) {
 pub(crate) struct Leftovers(pub(crate) PathBuf);
 
 impl Leftovers {
-    fn helpers(&self) -> Vec<u32> {
+    /// Helpers that are still there.
+    pub(crate) fn helpers(&self) -> Vec<u32> {
         let is_ours = |words: &[String]| {
             words.get(1).is_some_and(|word| word == "deployer-local-helper")
                 && words.get(3).is_some_and(|place| Path::new(place) == self.0)
         };
         all("cmdline").filter(|(_, words)| is_ours(words)).map(|(pid, _)| pid).collect()
-    }
-
-    /// Helpers and instances that are still there.
-    pub(crate) fn found(&self) -> Vec<u32> {
-        self.helpers().into_iter().chain(marked(&self.0).into_iter().map(|marked| marked.pid)).collect()
     }
 }
 
