@@ -6,10 +6,7 @@ use std::{
 };
 
 use deployer::{event::EventKind, model::RolloutSettings, strategy::Phase};
-use deployer_testkit::{
-    cases::say,
-    load::{Load, Mix},
-};
+use deployer_testkit::{cases::say, load::Mix};
 use futures::StreamExt as _;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
@@ -20,7 +17,7 @@ use tokio::{
 use crate::{
     processes::LIMIT,
     recipes::{Kind, app},
-    stand::{Stand, WEB, answered, ended, load, settings},
+    stand::{Stand, WEB, answered, ended, load, patient, settings},
 };
 
 /// A client's connection, kept.
@@ -171,14 +168,7 @@ pub(crate) async fn a_tunnel_that_does_not_end_is_cut_at_the_drain_bound(stand: 
 pub(crate) async fn connections_of_all_shapes_are_kept_across_a_switch(stand: &Stand) {
     let address = stand.serve_v1(WEB).await;
     let mix = Mix { keep_alive_post: 1, keep_alive_get: 1, fresh_get: 1, fresh_post: 1 };
-    let load = Load::builder(address)
-        .rate(300)
-        .connections(8)
-        .mix(mix)
-        .body_bytes(30_000)
-        .maximum_duration(Duration::from_secs(60))
-        .start()
-        .unwrap();
+    let load = patient(address).rate(300).connections(8).mix(mix).body_bytes(30_000).start().unwrap();
     answered(&load, 50).await;
     for (release, kind) in [("v2", Kind::BlueGreen), ("v3", Kind::Rolling)] {
         stand.deploy(release, kind).await.unwrap();
