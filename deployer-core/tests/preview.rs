@@ -71,6 +71,7 @@ fn serving(replicas: u32, router: bool) -> Observation {
         restarts: 0,
         ready_since: Some(Timestamp::from_millis(1)),
         has_fallen: false,
+        judged: true,
         trouble: Arc::from(""),
         digest: Arc::from("one"),
         in_rotation: router,

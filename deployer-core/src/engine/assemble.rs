@@ -1,6 +1,9 @@
 //! From what target, router and probes said to one observation. Pure.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     model::{
@@ -29,6 +32,7 @@ pub(super) struct Remembered {
     pub(super) trusted: bool,
     ready_since: Option<Timestamp>,
     was_ready: bool,
+    first_seen: Timestamp,
 }
 
 impl Remembered {
@@ -37,8 +41,16 @@ impl Remembered {
         (self.instance.started_at, self.instance.restarts)
     }
 
-    fn new(set: SetId, instance: Instance) -> Self {
-        Self { set, instance, unknown: false, trusted: false, ready_since: None, was_ready: false }
+    fn new(set: SetId, instance: Instance, now: Timestamp) -> Self {
+        Self {
+            set,
+            instance,
+            unknown: false,
+            trusted: false,
+            ready_since: None,
+            was_ready: false,
+            first_seen: now,
+        }
     }
 
     fn follow(&mut self, instance: &Instance, unknown: bool, now: Timestamp) {
@@ -46,7 +58,7 @@ impl Remembered {
         self.instance = instance.clone();
         self.unknown = unknown;
         if self.run() != run {
-            *self = Self::new(self.set.clone(), instance.clone());
+            *self = Self::new(self.set.clone(), instance.clone(), now);
         }
         if is_ready(&self.instance) {
             self.ready_since.get_or_insert(now);
@@ -67,6 +79,8 @@ fn is_ready(instance: &Instance) -> bool {
 pub(super) struct Memory {
     pub(super) instances: BTreeMap<InstanceId, Remembered>,
     sets: Vec<SetId>,
+    /// Places that were looked at at least once.
+    places: BTreeSet<Place>,
     settled: bool,
 }
 
@@ -79,7 +93,7 @@ impl Memory {
             for instance in &set.instances {
                 let mut remembered = instances
                     .remove(&instance.id)
-                    .unwrap_or_else(|| Remembered::new(set.set.clone(), instance.clone()));
+                    .unwrap_or_else(|| Remembered::new(set.set.clone(), instance.clone(), now));
                 remembered.follow(instance, unknown.contains(&&instance.place), now);
                 self.instances.insert(instance.id.clone(), remembered);
             }
@@ -89,6 +103,8 @@ impl Memory {
             remembered.unknown = true;
         }
         self.instances.extend(instances);
+        let known = view.places.iter().filter(|place| place.status == PlaceStatus::Known);
+        self.places.extend(known.map(|place| place.place.clone()));
         self.sets = view.sets.iter().map(|set| set.set.clone()).collect();
     }
 
@@ -176,7 +192,11 @@ pub(super) fn assemble(
                 SetSeen { instances: of_set.map(seen).collect(), set: set.clone() }
             });
             let mut places: Vec<PlaceSeen> = unknown_places(view)
-                .map(|(place, why)| PlaceSeen { place: place.clone(), why: why.clone() })
+                .map(|(place, why)| PlaceSeen {
+                    place: place.clone(),
+                    why: why.clone(),
+                    remembered: memory.places.contains(place),
+                })
                 .collect();
             places.sort_by(|a, b| a.place.cmp(&b.place));
             (Seen::Known(sets.collect()), places)
@@ -215,10 +235,11 @@ fn instance_seen(
         id: instance.id.clone(),
         address: instance.address,
         phase: instance.phase.clone(),
-        started_at: instance.started_at,
+        started_at: instance.started_at.max(remembered.first_seen),
         restarts: instance.restarts,
         ready_since,
         has_fallen: not_ready_any_more || history.is_some_and(ProbeHistory::has_fallen),
+        judged: !probed || history.is_some_and(ProbeHistory::is_judged),
         trouble: history.map_or_else(|| Arc::from(""), |history| Arc::from(history.last_failure())),
         digest: Arc::clone(&instance.digest),
         in_rotation,

@@ -54,8 +54,6 @@ pub(crate) struct Driver<'a> {
     refused: Option<CommandFailure>,
     results: Vec<CommandResult>,
     unclear: bool,
-    /// What the last call said of which nothing is known.
-    trouble: Option<String>,
     collector: Collector,
     /// The world must be looked at before the next decision.
     stale: bool,
@@ -87,8 +85,8 @@ impl<'a> Driver<'a> {
             recorder,
             known,
             lock_epoch,
+            state: rollout.state.resumed(&rollout.plan, now),
             plan: rollout.plan,
-            state: rollout.state,
             memory: Memory::default(),
             look: Look { target: Seen::Unknown { why: unknown }, traffic: None, in_flight: [].into() },
             looked_at: now,
@@ -103,7 +101,6 @@ impl<'a> Driver<'a> {
             refused: None,
             results: Vec::new(),
             unclear: false,
-            trouble: None,
             collector: Collector::default(),
             stale: true,
             shown: None,
@@ -134,7 +131,7 @@ impl<'a> Driver<'a> {
                     if let Err(violation) = checked {
                         break stuck(violation.to_string(), &seen);
                     }
-                    if self.in_vain(&commands, &seen) || self.held_back(&commands, &seen).await {
+                    if self.held_back(&commands, &seen).await {
                         continue;
                     }
                     if self.collect_evidence(&self.state.clone(), &seen).await {
@@ -207,29 +204,10 @@ impl<'a> Driver<'a> {
         None
     }
 
-    /// An action that is still decided after the deadline for progress does not take: from here on it counts as
-    /// refused, which leads back or to a person.
-    fn in_vain(&mut self, commands: &[Command], seen: &Observation) -> bool {
-        if seen.now < self.state.progress_until || self.refused.is_some() || !self.pace.is_repeated(commands)
-        {
-            return false;
-        }
-        let failure = commands.iter().find_map(|command| {
-            let last =
-                self.trouble.as_ref().map(|last| format!("; the last time: {last}")).unwrap_or_default();
-            let reason =
-                format!("{command}: it was tried until the progress deadline and had no effect{last}");
-            kind_of(command).map(|kind| CommandFailure { kind, reason })
-        });
-        self.refused = failure;
-        self.refused.is_some()
-    }
-
     async fn advance(&mut self, state: RolloutState, why: String) -> Result<(), Stop> {
         self.recorder.record(EventKind::Advanced { state: Box::new(state.clone()), why }).await?;
         self.state = state;
         self.refused = None;
-        self.trouble = None;
         self.shown = None;
         Ok(())
     }
@@ -341,7 +319,6 @@ impl<'a> Driver<'a> {
         if error.retry != Retry::Never {
             self.unclear = true;
             self.recorder.note(format!("nothing is known of an action, so the world is looked at: {reason}"));
-            self.trouble = Some(reason);
             return;
         }
         self.results.push(CommandResult { command: number, error: Some(reason.clone()) });

@@ -68,11 +68,6 @@ impl Pace {
         times.map_or(Duration::ZERO, |times| doubled(settings.active_look, times, settings.idle_look))
     }
 
-    /// Whether exactly these commands were carried out last.
-    pub(super) fn is_repeated(&self, commands: &[Command]) -> bool {
-        self.last == commands
-    }
-
     /// Whether another decision that only remembers something is one too many.
     pub(super) fn too_many_advances(&mut self) -> bool {
         self.last.clear();

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Problem, Problems},
     model::{
-        Amount, AttachPoint, Percent, Route, RouteMatch, RouterCapabilities, TargetCapabilities, Timestamp,
+        Amount, AttachPoint, Percent, Route, RouteMatch, RouterCapabilities, TargetCapabilities,
         settings::seconds,
     },
 };
@@ -171,10 +171,7 @@ impl Canary {
                     StepPause::None | StepPause::UntilPromoted => Duration::ZERO,
                 };
                 let until = s.now().after(pause);
-                let deadline = match step.pause {
-                    StepPause::UntilPromoted => Timestamp::from_millis(u64::MAX),
-                    _ => until.after(s.plan.settings.progress_deadline),
-                };
+                let deadline = until.after(s.plan.settings.progress_deadline);
                 s.advance("the step's weight is proven; judge it", |state| {
                     state.phase = Phase::Baking;
                     state.bake_until = Some(until);
@@ -192,6 +189,7 @@ impl Canary {
             });
         }
         self.weigh(s, step, "members changed")
+            .or_else(|| provision::provision(s, &s.state.candidate, Self::instances(step, s.replicas())))
             .or_else(|| gate::pass(s, AttachPoint::EachStep, index))
             .or_else(|| {
                 let until = s.state.bake_until.filter(|until| *until > s.now())?;

@@ -40,15 +40,16 @@ impl Delegated {
 /// The next move until the platform has become `to`; `None` once it has.
 pub(super) fn become_release(s: &Situation<'_>, to: &SetId) -> Option<Decision> {
     let tally = s.tally(to);
-    let alone = s.sets().iter().all(|set| set.set == *to || s.tally_of(set).existing == 0);
+    let alone = s.sets().iter().all(|set| set.set == *to || set.instances.is_empty());
     let n = s.replicas();
-    if alone && tally.size == n && tally.verified == n {
-        return None;
-    }
+    // The platform may still be about to follow what it was told last, so the world alone proves nothing.
     let wanted = SetSpec { set: to.clone(), replicas: n, remove_first: Vec::new() };
     if s.seen.accepted.as_ref() != Some(&wanted) {
         let why = "tell the platform which release it is to become".into();
         return Some(Decision::Act { commands: vec![Command::Apply(wanted)], why });
+    }
+    if alone && tally.size == n && tally.verified == n {
+        return None;
     }
     let why = WaitReason::Verifying { set: to.clone(), verified: tally.verified, wanted: n };
     Some(s.wait_until(why, next_verification(s, to)))

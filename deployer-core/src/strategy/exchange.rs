@@ -200,11 +200,16 @@ impl<'a> Sides<'a> {
         let keep = self.other_goal.max(floor.saturating_sub(count)).max(u32::from(count == 0));
         let present = self.other(|t| t.in_rotation);
         let available = self.other(|t| t.available);
-        let well = (entering_well + available).saturating_sub(floor.min(s.available()));
-        let leave = present.saturating_sub(keep).min((present - available) + well);
-        let back = if self.may_return(s) { keep.saturating_sub(present) } else { 0 };
-        let out = || self.other(|t| t.verified.saturating_sub(t.available));
-        (leave, if back == 0 { 0 } else { back.min(out()) })
+        // What of the old set is well and out of rotation takes the place of leftovers first.
+        let is_stable = |(set, _): &&(&SetSeen, Tally)| s.state.stable.as_ref() == Some(&set.set);
+        let out: u32 =
+            self.others.iter().filter(is_stable).map(|(_, t)| t.verified.saturating_sub(t.available)).sum();
+        let leftover: u32 =
+            self.others.iter().filter(|other| !is_stable(other)).map(|(_, t)| t.in_rotation).sum();
+        let back = if self.may_return(s) { keep.saturating_sub(present).max(leftover).min(out) } else { 0 };
+        let well = (entering_well + available + back).saturating_sub(floor.min(s.available()));
+        let leave = (present + back).saturating_sub(keep).min((present - available) + well).min(present);
+        (leave, back)
     }
 
     /// The others' shares after `leave` of them left and `back` came back.
@@ -222,7 +227,9 @@ impl<'a> Sides<'a> {
         }
         for (set, stay) in &mut result {
             stay.retain(|_| !(leave > 0 && take(&mut leave)));
-            let out = set.instances.iter().filter(|i| !i.in_rotation && s.is_verified(&set.set, i));
+            let is_stable = s.state.stable.as_ref() == Some(&set.set);
+            let out =
+                set.instances.iter().filter(|i| is_stable && !i.in_rotation && s.is_verified(&set.set, i));
             stay.extend(out.take_while(|_| back > 0 && take(&mut back)));
             stay.sort_by(|a, b| a.id.cmp(&b.id));
         }
@@ -252,7 +259,8 @@ impl<'a> Sides<'a> {
         let drain = traffic::drain_timer(s);
         Some(s.progress("more instances have taken over", |state| {
             state.reached = reached;
-            state.drain = drain.or(state.drain);
+            let same = state.drain.map(|timer| timer.of) == drain.map(|timer| timer.of);
+            state.drain = if same { state.drain } else { drain };
         }))
     }
 
@@ -287,36 +295,52 @@ impl<'a> Sides<'a> {
 
     /// Instances beyond what is wanted that are out of rotation, unwell ones first.
     fn leaving(&self, s: &Situation<'_>) -> Vec<(&'a SetSeen, Vec<&'a InstanceSeen>)> {
-        let mut excess = self.other(|t| t.size).saturating_sub(self.other_goal);
-        if !s.has_router() {
-            excess = excess.min(self.unrouted_excess(s));
+        let (most, most_well) = self.superfluous(s);
+        let mut candidates = Vec::new();
+        for (order, (set, _)) in self.others.iter().enumerate() {
+            let out = set.instances.iter().filter(|i| may_leave(s, i));
+            candidates.extend(out.map(|i| (s.is_verified(&set.set, i), order, i)));
         }
-        let mut result = Vec::new();
-        for (set, _) in &self.others {
-            result.push((*set, out_of_rotation(s, set, excess)));
-            excess -= u32::try_from(result.last().map_or(0, |(_, out)| out.len())).unwrap_or(excess);
+        candidates.sort_by(|(a_well, a_order, a), (b_well, b_order, b)| {
+            (a_well, a_order, &b.id).cmp(&(b_well, b_order, &a.id))
+        });
+        let mut well_left = most_well;
+        candidates.retain(|(well, ..)| !*well || (well_left > 0 && take(&mut well_left)));
+        candidates.truncate(most as usize);
+        let mut result: Vec<_> = self.others.iter().map(|(set, _)| (*set, Vec::new())).collect();
+        for (_, order, instance) in candidates {
+            result[order].1.push(instance);
         }
-        if let Some(set) = self.set {
-            let mut out = out_of_rotation(s, set, self.tally.size.saturating_sub(self.goal));
-            if out.is_empty() {
-                out = set.instances.iter().filter(|i| i.counts() && !i.in_rotation).collect();
-                out.retain(|i| Self::is_given_up(s, set, i));
-            }
-            result.push((set, out));
-        }
+        result.extend(self.set.map(|set| (set, self.leaving_of_own(s, set))));
         result.retain(|(_, out)| !out.is_empty());
         result
     }
 
-    /// Without a router the floor is kept by stopping no more than verified instances make up for.
-    fn unrouted_excess(&self, s: &Situation<'_>) -> u32 {
-        let well = self.tally.verified.min(self.goal);
-        let unwell = self.other(|t| t.size - t.available.min(t.size));
-        if self.is_batch_starting(s) {
-            return unwell
-                .min(self.other(|t| t.size).saturating_sub(s.budget.min_available.saturating_sub(well)));
+    /// Of the side that takes over: what is beyond the goal, else what was given up.
+    fn leaving_of_own(&self, s: &Situation<'_>, set: &'a SetSeen) -> Vec<&'a InstanceSeen> {
+        let mut out: Vec<_> = set.instances.iter().filter(|i| may_leave(s, i)).collect();
+        let excess = self.tally.size.saturating_sub(self.goal);
+        if excess == 0 {
+            out.retain(|i| Self::is_given_up(s, set, i));
+            return out;
         }
-        (well + self.other(|t| t.size)).saturating_sub(s.budget.min_available)
+        out.sort_by(|a, b| (s.is_verified(&set.set, a), &b.id).cmp(&(s.is_verified(&set.set, b), &a.id)));
+        out.truncate(excess as usize);
+        out
+    }
+
+    /// How many of the others may stop now, and how many of those that are well: the rest is still needed, for the
+    /// size that they keep or for the floor.
+    fn superfluous(&self, s: &Situation<'_>) -> (u32, u32) {
+        let size = self.other(|t| t.size);
+        let floor = s.budget.min_available;
+        let arrived = if s.has_router() { self.tally.available } else { self.tally.verified.min(self.goal) };
+        let most = size.saturating_sub(self.other_goal).min((size + arrived).saturating_sub(floor));
+        if s.has_router() {
+            return (most, most);
+        }
+        let well = self.other(|t| t.available) + arrived;
+        (most, if self.is_batch_starting(s) { 0 } else { well.saturating_sub(floor.min(s.available())) })
     }
 
     fn stop(&self, set: &SetSeen, instances: &[&InstanceSeen]) -> Command {
@@ -362,16 +386,9 @@ impl<'a> Sides<'a> {
     }
 }
 
-fn out_of_rotation<'a>(s: &Situation<'_>, set: &'a SetSeen, most: u32) -> Vec<&'a InstanceSeen> {
-    if most == 0 {
-        return Vec::new();
-    }
-    let routed = s.has_router();
-    let mut out: Vec<_> =
-        set.instances.iter().filter(|i| i.counts() && !i.unknown && !(routed && i.in_rotation)).collect();
-    out.sort_by_key(|i| (s.is_verified(&set.set, i), std::cmp::Reverse(i.id.clone())));
-    out.truncate(most as usize);
-    out
+/// Running where it can be reached, and out of rotation where there is one.
+fn may_leave(s: &Situation<'_>, instance: &InstanceSeen) -> bool {
+    instance.counts() && !instance.unknown && !(s.has_router() && instance.in_rotation)
 }
 
 /// The next moment at which time alone changes who of a set is verified, or failed.

@@ -31,6 +31,12 @@ pub(super) fn take_in(s: &Situation<'_>) -> Option<Decision> {
     Some(if too_many { s.progress(why, change) } else { s.advance(why, change) })
 }
 
+/// Not up again, as far as anybody can tell.
+fn is_down(instance: &InstanceSeen) -> bool {
+    let fails = instance.judged && instance.ready_since.is_none() && !instance.trouble.is_empty();
+    instance.phase == InstancePhase::Starting || fails
+}
+
 /// What is wrong with an instance, if it has failed for good.
 fn trouble(s: &Situation<'_>, instance: &InstanceSeen) -> Option<String> {
     if instance.unknown {
@@ -41,12 +47,13 @@ fn trouble(s: &Situation<'_>, instance: &InstanceSeen) -> Option<String> {
         InstancePhase::Failed { reason } => Some(reason.clone()),
         InstancePhase::Stopping { .. } => None,
         _ if instance.has_fallen => Some(format!("became unhealthy: {}", instance.trouble)),
-        _ if instance.restarts > 0 && !s.is_verified(&s.state.candidate, instance) => {
+        _ if instance.restarts > 0 && is_down(instance) => {
             Some(format!("ended and was restarted {} times: {}", instance.restarts, instance.trouble))
         }
         _ if s.now() >= instance.started_at.after(settings.start_deadline)
             && !s.is_verified(&s.state.candidate, instance)
-            && !instance.in_rotation =>
+            && !instance.in_rotation
+            && (instance.judged || instance.phase == InstancePhase::Starting) =>
         {
             let seconds = settings.start_deadline.as_secs_f32();
             let trouble = if instance.trouble.is_empty() { "no probe succeeded" } else { &*instance.trouble };

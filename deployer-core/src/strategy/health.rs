@@ -50,6 +50,7 @@ pub struct ProbeHistory {
     ready_since: Option<Timestamp>,
     unhealthy: bool,
     falls: u32,
+    judged: bool,
     last_failure: String,
 }
 
@@ -61,6 +62,7 @@ impl ProbeHistory {
 
     /// Takes in one probe. An unknown one changes nothing.
     pub fn record(&mut self, settings: HealthSettings, probe: &Probe, now: Timestamp) {
+        self.judged |= !matches!(probe, Probe::Unknown { .. });
         match probe {
             Probe::Ok => {
                 self.failures = 0;
@@ -92,6 +94,11 @@ impl ProbeHistory {
     /// It was ready once and is no longer.
     pub fn has_fallen(&self) -> bool {
         self.unhealthy
+    }
+
+    /// A probe found out something.
+    pub fn is_judged(&self) -> bool {
+        self.judged
     }
 
     /// How often it went from ready to unhealthy.

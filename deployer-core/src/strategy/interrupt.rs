@@ -45,9 +45,14 @@ fn take_down(s: &Situation<'_>, others: &[&SetSeen], page: &Maintenance) -> Deci
             return decision;
         }
     }
-    let is_up = |set: &&&SetSeen| set.instances.is_empty() || set.instances.iter().any(|i| !i.is_stopping());
+    let is_up = |set: &&&SetSeen| {
+        set.instances.is_empty() || set.instances.iter().any(|i| !i.is_stopping() && !i.unknown)
+    };
     let commands: Vec<_> = others.iter().filter(is_up).map(|set| Command::Remove(set.set.clone())).collect();
     if commands.is_empty() {
+        if let Some(place) = s.seen.unknown_places.first() {
+            return s.wait(WaitReason::TargetUnknown { why: format!("{}: {}", place.place, place.why) });
+        }
         let stopping =
             others.iter().flat_map(|set| &set.instances).filter(|i| InstanceSeen::is_stopping(i)).count();
         return s.wait(WaitReason::Stopping { instances: u32::try_from(stopping).unwrap_or(u32::MAX) });

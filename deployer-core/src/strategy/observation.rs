@@ -32,7 +32,7 @@ pub struct InstanceSeen {
     pub address: Option<SocketAddr>,
     /// Where it is in its life; the last one known where its place is unknown.
     pub phase: InstancePhase,
-    /// When this run of it was started.
+    /// When this run of it was started, or when this process saw it first if that is later: nobody watched it before.
     pub started_at: Timestamp,
     /// How often the platform has restarted it.
     pub restarts: u32,
@@ -41,6 +41,9 @@ pub struct InstanceSeen {
     pub ready_since: Option<Timestamp>,
     /// It was ready once and is no longer.
     pub has_fallen: bool,
+    /// A probe has said something about it since this process watches it, or there are no probes. Without that
+    /// nothing is known of an instance that another process started: neither that it works nor that it does not.
+    pub judged: bool,
     /// What the last failed probe said; empty if none failed.
     pub trouble: Arc<str>,
     /// Identity of what it runs.
@@ -69,6 +72,8 @@ pub struct PlaceSeen {
     pub place: crate::model::Place,
     /// Why not.
     pub why: String,
+    /// This process saw it before: what ran there is listed as unknown. Otherwise nobody knows what runs there.
+    pub remembered: bool,
 }
 
 /// What the router says.

@@ -138,6 +138,7 @@ impl<'a> LittleWorld<'a> {
         let now = seen.now;
         if let Seen::Known(sets) = &mut seen.sets {
             for instance in sets.iter_mut().flat_map(|set| &mut set.instances) {
+                instance.judged = true;
                 if matches!(instance.phase, InstancePhase::Running { .. }) && !instance.has_fallen {
                     instance
                         .ready_since
@@ -254,6 +255,7 @@ fn newborn(set: &SetId, number: u32, digest: &Arc<str>, now: Timestamp) -> Optio
         restarts: 0,
         ready_since: Some(now),
         has_fallen: false,
+        judged: true,
         trouble: Arc::from(""),
         digest: digest.clone(),
         in_rotation: false,

@@ -1,6 +1,6 @@
 //! Bringing up a set beside the others.
 
-use super::{Command, Decision, InstanceSeen, Situation, WaitReason, exchange::next_verification};
+use super::{Command, Decision, InstanceSeen, Situation, WaitReason, exchange::next_verification, traffic};
 use crate::model::{SetId, SetSpec};
 
 /// The next move until `size` instances of a set are verified; `None` once they are.
@@ -42,6 +42,10 @@ fn replace_given_up(s: &Situation<'_>, id: &SetId) -> Option<Decision> {
     let remove_first: Vec<_> = set.instances.iter().filter(given_up).map(|i| i.id.clone()).collect();
     if remove_first.is_empty() {
         return None;
+    }
+    let leaving = set.instances.iter().filter(|i| remove_first.contains(&i.id));
+    if let Some(decision) = traffic::proven(s).or_else(|| traffic::drained(s, leaving)) {
+        return Some(decision);
     }
     let gone = u32::try_from(remove_first.len()).unwrap_or(u32::MAX);
     let spec = SetSpec { set: id.clone(), replicas: s.tally_of(set).size.saturating_sub(gone), remove_first };

@@ -45,7 +45,11 @@ fn without_stable(s: &Situation<'_>) -> Decision {
     if set.is_none() {
         return finish(s);
     }
-    if s.has_router() && s.traffic().is_none_or(|t| t.split.share(&s.state.candidate).is_some()) {
+    let serves = match s.traffic() {
+        Some(traffic) => traffic.split.share(&s.state.candidate).is_some(),
+        None => s.tally(&s.state.candidate).available > 0,
+    };
+    if serves {
         let why = "this is the first release: there is none to go back to, and it is serving".to_owned();
         return Decision::Finish(Outcome::Stuck { why, left: vec![format!("set {}", s.state.candidate)] });
     }
@@ -54,6 +58,10 @@ fn without_stable(s: &Situation<'_>) -> Decision {
     };
     if set.is_some_and(stopping) {
         return s.wait(WaitReason::Stopping { instances: s.tally(&s.state.candidate).stopping });
+    }
+    let running = set.into_iter().flat_map(|set| set.instances.iter().filter(|i| i.counts()));
+    if let Some(decision) = traffic::proven(s).or_else(|| traffic::drained(s, running)) {
+        return decision;
     }
     let commands = vec![Command::Remove(s.state.candidate.clone())];
     Decision::Act { commands, why: "remove the release that never served".into() }

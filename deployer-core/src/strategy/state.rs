@@ -235,6 +235,13 @@ impl RolloutState {
         }
     }
 
+    /// The same memory in the hands of another process: the time in which nobody drove it is not lack of progress.
+    #[must_use]
+    pub fn resumed(mut self, plan: &super::Plan, now: Timestamp) -> Self {
+        self.progress_until = self.progress_until.max(now.after(plan.settings.progress_deadline));
+        self
+    }
+
     /// Whether it goes forward.
     pub fn is_forward(&self) -> bool {
         self.direction == Direction::Forward

@@ -6,6 +6,7 @@ use super::{
     exchange::{Exchange, exchange},
     failure, request, rollback,
 };
+use crate::model::{InstancePhase, Timestamp};
 
 /// Decides what to do next. Used by driver, preview and checker alike.
 ///
@@ -14,7 +15,32 @@ use super::{
 pub fn step(strategy: &dyn Strategy, plan: &Plan, state: &RolloutState, seen: &Observation) -> Decision {
     let budget = Budget::of(strategy, plan, state);
     let situation = Situation::new(plan, state, seen, budget);
-    shared(&situation).unwrap_or_else(|| within_deadline(strategy, &situation))
+    let decision = shared(&situation).unwrap_or_else(|| within_deadline(strategy, &situation));
+    match forget_timers(&situation, &decision) {
+        Some(first) => first,
+        None => decision,
+    }
+}
+
+/// A timer belongs to one split. Before that very split comes back, what was timed for it the last time is forgotten.
+fn forget_timers(s: &Situation<'_>, decision: &Decision) -> Option<Decision> {
+    if s.state.settle.is_none() && s.state.drain.is_none() {
+        return None;
+    }
+    let Decision::Act { commands, .. } = decision else { return None };
+    let split = commands.iter().find_map(|command| match command {
+        Command::Shift(split) => Some(split),
+        _ => None,
+    })?;
+    let fingerprint = Observation::fingerprint_of(split);
+    let is_old = |timer: &super::Timer| timer.of == fingerprint;
+    if !s.state.settle.as_ref().is_some_and(is_old) && !s.state.drain.as_ref().is_some_and(is_old) {
+        return None;
+    }
+    Some(s.advance("a split comes back: what was timed for it before is over", |state| {
+        state.settle = state.settle.filter(|timer| !is_old(timer));
+        state.drain = state.drain.filter(|timer| !is_old(timer));
+    }))
 }
 
 fn shared(s: &Situation<'_>) -> Option<Decision> {
@@ -27,16 +53,24 @@ fn shared(s: &Situation<'_>) -> Option<Decision> {
     if s.state.paused_since.is_some() {
         return Some(s.pause(PauseReason::Requested));
     }
-    unseen(s).or_else(|| refused(s)).or_else(|| prepare(s))
+    unseen(s).or_else(|| refused(s)).or_else(|| prepare(s)).or_else(|| unjudged(s))
 }
+
+/// The clock of the progress deadline stands still while a person is waited for.
+const STOPPED: Timestamp = Timestamp::from_millis(u64::MAX);
 
 /// Nothing is decided on what could not be looked at. Never blind: after the deadline a person has to look.
 fn unseen(s: &Situation<'_>) -> Option<Decision> {
-    let why = match (&s.seen.sets, &s.seen.traffic) {
-        (Seen::Unknown { why }, _) => WaitReason::TargetUnknown { why: why.clone() },
-        (_, Some(Seen::Unknown { why })) => WaitReason::RouterUnknown { why: why.clone() },
+    let hidden = s.seen.unknown_places.iter().find(|place| !place.remembered);
+    let why = match (&s.seen.sets, &s.seen.traffic, hidden) {
+        (Seen::Unknown { why }, ..) => WaitReason::TargetUnknown { why: why.clone() },
+        (_, Some(Seen::Unknown { why }), _) => WaitReason::RouterUnknown { why: why.clone() },
+        (.., Some(place)) => WaitReason::TargetUnknown { why: format!("{}: {}", place.place, place.why) },
         _ => return None,
     };
+    if s.state.progress_until == STOPPED {
+        return Some(s.progress("lost sight of it: the clock runs again", |_| {}));
+    }
     if s.now() < s.state.progress_until {
         return Some(s.wait(why));
     }
@@ -44,6 +78,33 @@ fn unseen(s: &Situation<'_>) -> Option<Decision> {
         return Some(Decision::Finish(Outcome::Refused { problems: vec![why.to_string()] }));
     }
     Some(stuck(s, why.to_string()))
+}
+
+/// An instance that another process started may be well or unwell: until a probe has said so nothing is decided that
+/// takes it for either. New instances that serve nobody are not waited for: they count for nothing yet.
+fn unjudged(s: &Situation<'_>) -> Option<Decision> {
+    let waits = |set: &&super::SetSeen| {
+        let old = set.set != s.state.candidate;
+        set.instances.iter().any(|i| {
+            matches!(i.phase, InstancePhase::Running { .. })
+                && !i.judged
+                && !i.unknown
+                && (old || i.in_rotation || !s.has_router())
+        })
+    };
+    let set = s.sets().iter().find(waits)?;
+    let why = WaitReason::Verifying {
+        set: set.set.clone(),
+        verified: s.tally_of(set).verified,
+        wanted: s.tally_of(set).size,
+    };
+    if s.state.progress_until == STOPPED {
+        return Some(s.progress("lost sight of it: the clock runs again", |_| {}));
+    }
+    if s.now() < s.state.progress_until {
+        return Some(s.wait(why));
+    }
+    Some(stuck(s, format!("no probe could tell whether {} works", set.set)))
 }
 
 fn refused(s: &Situation<'_>) -> Option<Decision> {
@@ -82,17 +143,44 @@ fn prepare(s: &Situation<'_>) -> Option<Decision> {
 }
 
 fn within_deadline(strategy: &dyn Strategy, s: &Situation<'_>) -> Decision {
-    let decision = direct(strategy, s);
-    let Decision::Wait { why, .. } = &decision else { return decision };
-    if s.now() < s.state.progress_until {
-        return decision;
-    }
-    let waiting_for = why.to_string();
+    let decision = whole_world(s, direct(strategy, s));
+    let stopped = s.state.progress_until == STOPPED;
+    let waiting_for = match &decision {
+        Decision::Pause { .. } if !stopped => {
+            return s.advance("a person is waited for", |state| state.progress_until = STOPPED);
+        }
+        Decision::Wait { .. } | Decision::Act { .. } if stopped => {
+            return s.progress("there is something to do again", |_| {});
+        }
+        Decision::Wait { .. } | Decision::Act { .. } if s.now() < s.state.progress_until => return decision,
+        Decision::Wait { why, .. } => why.to_string(),
+        Decision::Act { commands, .. } => in_vain(commands),
+        _ => return decision,
+    };
     let is_repair = s.state.stable.as_ref() == Some(&s.state.candidate);
     if s.state.is_forward() && s.state.phase != Phase::Retiring && !is_repair {
         return s.turn_back(Cause::NoProgress { waiting_for });
     }
     stuck(s, format!("no progress: {waiting_for}"))
+}
+
+/// An end is said of the whole world: not while a part of it cannot be looked at.
+fn whole_world(s: &Situation<'_>, decision: Decision) -> Decision {
+    let is_end = matches!(
+        decision,
+        Decision::Finish(Outcome::Succeeded | Outcome::RolledBack { .. } | Outcome::Aborted { .. })
+    );
+    match s.seen.unknown_places.first() {
+        Some(place) if is_end => {
+            s.wait(WaitReason::TargetUnknown { why: format!("{}: {}", place.place, place.why) })
+        }
+        _ => decision,
+    }
+}
+
+fn in_vain(commands: &[Command]) -> String {
+    let what: Vec<_> = commands.iter().map(ToString::to_string).collect();
+    format!("{}: tried until the progress deadline, without effect", what.join(", "))
 }
 
 fn direct(strategy: &dyn Strategy, s: &Situation<'_>) -> Decision {

@@ -3,6 +3,12 @@
 use super::{Command, Decision, InstanceSeen, SetSeen, Situation, Timer, WaitReason};
 use crate::model::{InFlight, Member, Proof, Route, SetId, Share, Split};
 
+impl Share {
+    fn is(&self, set: &SetId, weight: u32) -> bool {
+        self.set == *set && self.weight == weight
+    }
+}
+
 pub(super) fn member(instance: &InstanceSeen) -> Member {
     Member { instance: instance.id.clone(), address: instance.address }
 }
@@ -67,7 +73,8 @@ pub(super) fn drain_timer(s: &Situation<'_>) -> Option<Timer> {
     Some(Timer { until: s.now().after(s.plan.settings.drain), of: traffic.fingerprint })
 }
 
-/// Makes sure that exactly these sets serve, with these weights and routes: `None` if it is so.
+/// Makes sure that exactly these sets serve, with these weights and routes: `None` if it is so. A set of which nobody
+/// can serve gets no share.
 pub(super) fn serve(
     s: &Situation<'_>,
     weights: &[(&SetId, u32)],
@@ -75,34 +82,43 @@ pub(super) fn serve(
     why: &'static str,
 ) -> Option<Decision> {
     let traffic = s.traffic()?;
-    let right = matches!(&traffic.split, Split::Serve { shares, routes: present } if present == routes
-        && shares.len() == weights.len()
-        && shares.iter().zip(weights).all(|(share, (set, weight))| share.set == **set && share.weight == *weight));
-    let missing = |set: &SetSeen| {
-        let digest = s.expected_digest(&set.set);
-        set.instances.iter().any(|i| !i.in_rotation && super::situation::is_verified(s, digest, i))
+    let serves = |(set, _): &&(&SetId, u32)| s.set(set).is_some_and(|seen| members(s, seen).next().is_some());
+    let reachable = |route: &&Route| weights.iter().filter(serves).any(|(set, _)| **set == route.set);
+    let right = match &traffic.split {
+        Split::Maintenance(_) => false,
+        Split::Serve { shares, routes: present } => {
+            let mut wanted = weights.iter().filter(serves);
+            let same = |share: &Share| wanted.next().is_some_and(|(set, weight)| share.is(set, *weight));
+            present.iter().eq(routes.iter().filter(reachable))
+                && shares.iter().all(same)
+                && wanted.next().is_none()
+        }
     };
-    if right && traffic.stale_members == 0 && !weights.iter().any(|(set, _)| s.set(set).is_some_and(missing))
-    {
+    let missing = |(set, _): &(&SetId, u32)| {
+        s.set(set).is_some_and(|seen| members(s, seen).any(|instance| !instance.in_rotation))
+    };
+    if right && traffic.stale_members == 0 && !weights.iter().any(missing) {
         return None;
     }
     let share = |(set, weight): &(&SetId, u32)| Share {
         set: (*set).clone(),
         weight: *weight,
-        members: s.set(set).map_or_else(Vec::new, |seen| members_of(s, seen)),
+        members: s.set(set).map_or_else(Vec::new, |seen| members(s, seen).map(member).collect()),
     };
-    let shares: Vec<_> = weights.iter().map(share).collect();
-    if shares.iter().all(|share| share.members.is_empty()) {
+    let shares: Vec<_> = weights.iter().filter(serves).map(share).collect();
+    if shares.iter().all(|share| share.weight == 0) {
         return Some(s.wait(WaitReason::NoRoom { why: "no instance can take requests".into() }));
     }
-    let split = Split::Serve { shares, routes: routes.to_vec() };
-    Some(Decision::Act { commands: vec![Command::Shift(split)], why: why.into() })
+    let routes = routes.iter().filter(reachable).cloned().collect();
+    Some(Decision::Act { commands: vec![Command::Shift(Split::Serve { shares, routes })], why: why.into() })
 }
 
 /// Verified instances, and those in rotation that are unwell: taking them out is for failure policy and router.
-fn members_of(s: &Situation<'_>, set: &SetSeen) -> Vec<Member> {
+fn members<'i>(s: &Situation<'_>, set: &'i SetSeen) -> impl Iterator<Item = &'i InstanceSeen> {
     let digest = s.expected_digest(&set.set);
-    let serves =
-        |i: &&InstanceSeen| (i.in_rotation && i.counts()) || super::situation::is_verified(s, digest, i);
-    set.instances.iter().filter(serves).map(member).collect()
+    let s = *s;
+    let serves = move |i: &&InstanceSeen| {
+        (i.in_rotation && i.counts()) || super::situation::is_verified(&s, digest, i)
+    };
+    set.instances.iter().filter(serves)
 }

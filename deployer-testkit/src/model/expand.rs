@@ -108,7 +108,7 @@ fn act(
     if left.crash {
         for mask in 1..=all {
             let next = subset(lab, world, commands, mask, None)?;
-            out.push((Event::ActAndCrash(mask), nature::crash(lab, &next)));
+            out.push((Event::ActAndCrash(mask), nature::resume(lab, &nature::crash(&next))));
         }
     }
     Ok(())
@@ -172,11 +172,12 @@ fn time(lab: &mut Lab<'_>, world: &World, until: Option<u64>, out: &mut Vec<(Eve
 }
 
 fn crashes(lab: &mut Lab<'_>, world: &World, out: &mut Vec<(Event, World)>) {
-    let crashed = nature::crash(lab, world);
+    let crashed = nature::crash(world);
     // What had run out of time before the crash is no fault of the time without a deployer.
     let resumed = ticks_until(lab.memos.get(world.memo).progress_until) > 0;
-    out.push((Event::LongCrash, World { resumed, ..nature::pass(lab, &crashed, LONG) }));
-    out.push((Event::Crash, crashed));
+    let later = nature::pass(lab, &crashed, LONG);
+    out.push((Event::LongCrash, World { resumed, ..nature::resume(lab, &later) }));
+    out.push((Event::Crash, nature::resume(lab, &crashed)));
 }
 
 /// What people ask for: out of the blue as often as the limits allow, and always what a paused rollout waits for.

@@ -131,7 +131,10 @@ fn age(state: &mut RolloutState, ticks: u8, gate_deadline: u8) {
         last_request: _,
         memory: _,
     } = state;
-    back(progress_until, NOW);
+    // The clock that stands still does not pass.
+    if *progress_until < Timestamp::from_millis(u64::MAX) {
+        back(progress_until, NOW);
+    }
     for timer in [settle, drain].into_iter().flatten() {
         back(&mut timer.until, NOW);
     }

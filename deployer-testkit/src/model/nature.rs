@@ -104,6 +104,9 @@ fn of_instance(lab: &Lab<'_>, slot: &Slot, number: u8, add: &mut Add<'_>) {
     match slot.life {
         Life::Starting => {
             change(Event::Ready(number), &|s| become_ready(s));
+            if slot.is(Flags::UNJUDGED) {
+                change(Event::Probed(number), &|s| s.set_flags(Flags::UNJUDGED, false));
+            }
             change(Event::StartFailed(number), &|s| end(s, Life::Failed));
             if slot.set == lab.scenario.candidate && !slot.is(Flags::RESTARTED) {
                 change(Event::ReadyWrong(number), &|s| {
@@ -120,7 +123,10 @@ fn of_instance(lab: &Lab<'_>, slot: &Slot, number: u8, add: &mut Add<'_>) {
                 Some(slot.set) == lab.scenario.stable
             };
             let ready = if trusted { lab.ticks.min_ready } else { 0 };
-            change(Event::Probed(number), &|s| (s.life, s.ready) = (Life::Ready, ready));
+            change(Event::Probed(number), &|s| {
+                become_ready(s);
+                s.ready = ready;
+            });
             change(Event::Died(number), &|s| end(s, Life::Failed));
         }
         Life::Ready => {
@@ -137,7 +143,7 @@ fn of_instance(lab: &Lab<'_>, slot: &Slot, number: u8, add: &mut Add<'_>) {
                     (s.life, s.born, s.ready) = (Life::Starting, 0, 0);
                     s.set_flags(Flags::RESTARTED, true);
                     s.set_flags(Flags::MOVED, moved);
-                    s.set_flags(Flags::BUSY, false);
+                    s.set_flags(Flags::BUSY | Flags::UNJUDGED, false);
                 });
             }
         }
@@ -150,18 +156,19 @@ fn of_instance(lab: &Lab<'_>, slot: &Slot, number: u8, add: &mut Add<'_>) {
 fn become_ready(slot: &mut Slot) {
     slot.life = Life::Ready;
     slot.ready = 0;
+    slot.set_flags(Flags::UNJUDGED, false);
 }
 
 fn end(slot: &mut Slot, life: Life) {
     (slot.life, slot.born, slot.ready) = (life, NEVER, 0);
-    slot.set_flags(Flags::BUSY | Flags::LINGERING, false);
+    slot.set_flags(Flags::BUSY | Flags::LINGERING | Flags::UNJUDGED, false);
     if life == Life::Gone {
         slot.set_flags(Flags::UNKNOWN | Flags::HIDDEN, false);
     }
 }
 
 /// The same world after the deployer died: what only the process knew is lost.
-pub(super) fn crash(lab: &Lab<'_>, world: &World) -> World {
+pub(super) fn crash(world: &World) -> World {
     let mut next = *world;
     next.prepared = false;
     next.refused = 0;
@@ -169,12 +176,32 @@ pub(super) fn crash(lab: &Lab<'_>, world: &World) -> World {
     next.answers = Default::default();
     for slot in next.slots.iter_mut() {
         match slot.life {
-            Life::Ready => (slot.life, slot.ready, slot.born) = (Life::Fresh, 0, lab.ticks.start_deadline),
+            Life::Ready => (slot.life, slot.ready) = (Life::Fresh, 0),
             Life::Fallen => slot.life = Life::Starting,
-            _ => {}
+            _ => continue,
         }
+        slot.set_flags(Flags::UNJUDGED, true);
+    }
+    for slot in next.slots.iter_mut() {
         let hidden = slot.is(Flags::UNKNOWN);
         slot.set_flags(Flags::HIDDEN, hidden);
+    }
+    next
+}
+
+/// The same world in the hands of another process, which sees every instance for the first time.
+pub(super) fn resume(lab: &mut Lab<'_>, crashed: &World) -> World {
+    let mut next = watched_anew(crashed);
+    let state = lab.memos.get(next.memo).clone().resumed(&lab.scenario.plan, NOW);
+    next.memo = lab.memos.number(state);
+    next
+}
+
+/// The same world as a process sees it that was just started.
+pub(super) fn watched_anew(world: &World) -> World {
+    let mut next = *world;
+    for slot in next.slots.iter_mut().filter(|slot| slot.is_alive()) {
+        slot.born = 0;
     }
     next
 }

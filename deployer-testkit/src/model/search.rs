@@ -363,7 +363,7 @@ fn whole(lab: &Lab<'_>) -> World {
 
 /// A world that another rollout left behind, as a new one finds it.
 fn begin_anew(lab: &Lab<'_>, world: &World, memo: u32) -> World {
-    let mut next = nature::crash(lab, world);
+    let mut next = nature::watched_anew(&nature::crash(world));
     next.slots.iter_mut().for_each(|slot| slot.set_flags(Flags::COUNTED, false));
     World {
         memo,

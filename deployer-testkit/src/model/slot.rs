@@ -48,6 +48,8 @@ impl Flags {
     pub(super) const RESTARTED: Self = Self(1 << 9);
     /// The split has its old address.
     pub(super) const MOVED: Self = Self(1 << 10);
+    /// It runs, and no probe of this process has said anything about it yet.
+    pub(super) const UNJUDGED: Self = Self(1 << 11);
 }
 
 impl BitOr for Flags {

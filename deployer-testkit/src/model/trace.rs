@@ -74,6 +74,7 @@ fn of(slot: &Slot) -> String {
         (Flags::UNKNOWN, "place unknown"),
         (Flags::HIDDEN, "never seen"),
         (Flags::WRONG, "wrong digest"),
+        (Flags::UNJUDGED, "not probed yet"),
         (Flags::MOVED, "new address"),
         (Flags::COUNTED, "counted as failed"),
     ];

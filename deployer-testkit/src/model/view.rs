@@ -63,7 +63,11 @@ pub(super) fn split(lab: &Lab<'_>, world: &World, shape: Shape, members: Flags) 
 pub(super) fn observe(lab: &Lab<'_>, world: &World) -> Observation {
     let plan = &lab.scenario.plan;
     let hidden = |slot: &&Slot| slot.is(Flags::UNKNOWN) && slot.life != Life::Gone;
-    let place = |slot: &Slot| PlaceSeen { place: lab.names.place(slot).clone(), why: "no route".to_owned() };
+    let place = |slot: &Slot| PlaceSeen {
+        place: lab.names.place(slot).clone(),
+        why: "no route".to_owned(),
+        remembered: !slot.is(Flags::HIDDEN),
+    };
     let prepared = world.prepared.then(|| (plan.release.id.clone(), names::artifact(lab.scenario.candidate)));
     Observation {
         now: NOW,
@@ -100,6 +104,7 @@ fn instance(lab: &Lab<'_>, world: &World, slot: &Slot) -> InstanceSeen {
         id: lab.names.instance(slot).clone(),
         address: Some(Names::address(slot)),
         phase: match slot.life {
+            Life::Starting if slot.is(Flags::UNJUDGED) => InstancePhase::Running { ready: None },
             Life::Starting | Life::Gone => InstancePhase::Starting,
             Life::Fresh | Life::Ready | Life::Fallen => InstancePhase::Running { ready: None },
             Life::Stopping => InstancePhase::Stopping { until: hence(2) },
@@ -109,6 +114,7 @@ fn instance(lab: &Lab<'_>, world: &World, slot: &Slot) -> InstanceSeen {
         restarts: u32::from(slot.is(Flags::RESTARTED)),
         ready_since: (slot.life == Life::Ready && !slot.is(Flags::UNKNOWN)).then(|| ago(slot.ready)),
         has_fallen: fallen,
+        judged: !slot.is(Flags::UNJUDGED),
         trouble: if fallen { lab.names.trouble.clone() } else { lab.names.no_trouble.clone() },
         digest: lab.names.digest(slot),
         in_rotation: in_split && !world.router_unknown,

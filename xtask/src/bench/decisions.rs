@@ -224,6 +224,7 @@ fn instance(set: &SetId, number: u32, digest: &str) -> Result<InstanceSeen, Stri
         restarts: 0,
         ready_since: Some(Timestamp::from_millis(1)),
         has_fallen: false,
+        judged: true,
         trouble: Arc::from(""),
         digest: Arc::from(digest),
         in_rotation: false,

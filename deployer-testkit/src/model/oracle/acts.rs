@@ -153,6 +153,12 @@ fn keep_some(
     if lab.scenario.promise != Promise::Capacity || !is_old || !state.is_forward() {
         return Ok(());
     }
+    // Who does not work has nothing to leave to anybody.
+    let fewer = (world.alive(set) - spec.replicas.min(world.alive(set))) as usize;
+    let mut victims = effect::victims(world, set, spec).into_iter().take(fewer);
+    if !victims.any(|victim| world.slots[victim].works()) {
+        return Ok(());
+    }
     // Who left before a request for more replicas has left already.
     let replicas = state.replicas.min(lab.scenario.plan.replicas);
     let floor = lab.scenario.strategy.budget(replicas, &lab.scenario.plan.target).min_available;

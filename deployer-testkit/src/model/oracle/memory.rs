@@ -1,6 +1,9 @@
 //! What a rollout may decide to remember.
 
-use deployer_core::strategy::{Direction, Phase, RolloutState};
+use deployer_core::{
+    model::Timestamp,
+    strategy::{Direction, Phase, RolloutState},
+};
 
 use super::{
     super::{
@@ -76,7 +79,9 @@ fn timers(old: &RolloutState, new: &RolloutState) -> Result<(), Broken> {
     {
         return later("bake");
     }
-    if new.progress_until > old.progress_until && same_but_progress(old, new) {
+    // While a person is waited for the clock stands still.
+    let stopped = new.progress_until == Timestamp::from_millis(u64::MAX);
+    if new.progress_until > old.progress_until && !stopped && same_but_progress(old, new) {
         return later("progress");
     }
     Ok(())
