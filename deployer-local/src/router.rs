@@ -133,7 +133,9 @@ impl TrafficRouter for LocalRouter {
 
     async fn current(&self, context: &CallContext) -> Result<TrafficView> {
         let path = self.path(context, "traffic")?;
-        self.client.get(self.call(context, "ask", Method::GET, &path)).await
+        // With the address: before anything is started it is found out that it is taken.
+        let order = BindListener { listen: self.listen, settings: self.settings.clone() };
+        self.client.send(self.call(context, "ask", Method::POST, &path), &order).await
     }
 
     async fn in_flight(&self, context: &CallContext, members: &[Member]) -> Result<Vec<InFlight>> {

@@ -309,7 +309,11 @@ async fn what_cannot_be_done_is_refused_and_changes_nothing() {
     let error = router.apply(&context(1), &all_to("v1", &v1)).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
     assert!(error.message.contains(&busy.to_string()) && error.message.contains("choose another"), "{error}");
-    assert_eq!(router.current(&context(1)).await.unwrap().split, Split::EMPTY);
+    // Who only looks learns it too: it is the first thing that a deployment does.
+    let error = router.current(&context(1)).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Unavailable && error.message.contains(&busy.to_string()), "{error}");
+    let anywhere = host.host.router(web.clone(), "127.0.0.1:0".parse().unwrap());
+    assert_eq!(anywhere.current(&context(1)).await.unwrap().split, Split::EMPTY);
     let elsewhere: SocketAddr = "192.0.2.1:8080".parse().unwrap();
     let error = host.host.router(web.clone(), elsewhere).bind(&context(1)).await.unwrap_err();
     assert!(error.kind == ErrorKind::InvalidInput && error.message.contains("192.0.2.1"), "{error}");

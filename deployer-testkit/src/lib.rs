@@ -2,6 +2,7 @@
 //! exhaustive check of strategies.
 
 pub mod app;
+pub mod cases;
 mod clock;
 pub mod load;
 pub mod model;

@@ -6,13 +6,15 @@ use std::{
     env,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    panic,
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
 use deployer_core::model::Percent;
-use deployer_testkit::app::{self, AppSettings, Health, OnTerminate, Smoke};
+use deployer_testkit::{
+    app::{self, AppSettings, Health, OnTerminate, Smoke},
+    cases::{self, Case},
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 fn main() -> ExitCode {
@@ -28,25 +30,7 @@ fn main() -> ExitCode {
         ("terminated_it_drains_or_goes_on_where_asked", terminated_it_drains_or_goes_on_where_asked),
         ("bad_settings_and_exit_at_start_have_their_codes", bad_settings_and_exit_at_start_have_their_codes),
     ];
-    // The arguments of the usual harness that are used with `cargo test`: a filter and `--list`.
-    let list = env::args().any(|argument| argument == "--list");
-    let filter = env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let mut failed = 0;
-    for (name, test) in tests.into_iter().filter(|(name, _)| name.contains(&filter)) {
-        if list {
-            say(&format!("{name}: test"));
-            continue;
-        }
-        let ended = panic::catch_unwind(test);
-        failed += u32::from(ended.is_err());
-        say(&format!("test {name} ... {}", if ended.is_ok() { "ok" } else { "FAILED" }));
-    }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn say(line: &str) {
-    let mut output = std::io::stdout().lock();
-    writeln!(output, "{line}").unwrap();
+    cases::run(&tests.map(|(name, run)| Case { name, run }), 1)
 }
 
 fn it_says_who_it_is_and_when_it_started() {

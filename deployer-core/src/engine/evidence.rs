@@ -31,6 +31,13 @@ pub struct InstanceEvidence {
     pub evidence: Evidence,
 }
 
+impl InstanceEvidence {
+    /// How it ended, where that is more than what was wrong with it.
+    pub(super) fn exit(&self) -> Option<&str> {
+        self.evidence.exit.as_deref().filter(|exit| !self.why.contains(exit))
+    }
+}
+
 /// Takes evidence of each failed instance once.
 #[derive(Debug, Default)]
 pub(super) struct Collector {

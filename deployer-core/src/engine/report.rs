@@ -185,7 +185,7 @@ impl Report {
     pub(super) fn clues(&self) -> Vec<String> {
         let clue = |found: &InstanceEvidence| {
             let last = found.evidence.log.lines().rev().find(|line| !line.trim().is_empty());
-            let exit = found.evidence.exit.as_ref().map(|exit| format!(", {exit}")).unwrap_or_default();
+            let exit = found.exit().map(|exit| format!(", {exit}")).unwrap_or_default();
             let log = last.map(|line| format!(", last said: {}", line.chars().take(200).collect::<String>()));
             format!("{}: {}{exit}{}", found.instance, found.why, log.unwrap_or_default())
         };
@@ -250,7 +250,7 @@ impl fmt::Display for Report {
         }
         for found in &self.evidence {
             write!(f, "  {} failed: {}", found.instance, found.why)?;
-            found.evidence.exit.as_ref().map_or(Ok(()), |exit| write!(f, ", {exit}"))?;
+            found.exit().map_or(Ok(()), |exit| write!(f, ", {exit}"))?;
             writeln!(f)?;
             let lines = found.evidence.events.iter().map(String::as_str).chain(found.evidence.log.lines());
             lines.into_iter().try_for_each(|line| writeln!(f, "    {line}"))?;

@@ -122,6 +122,9 @@ pub mod seconds {
     /// # Errors
     /// The number is negative, not finite, or too large.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+        let number = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(number).map_err(|_| {
+            D::Error::custom(format!("{number} s is no length of time; use 0 or more seconds, at most 10^19"))
+        })
     }
 }

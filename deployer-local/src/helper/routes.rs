@@ -109,6 +109,12 @@ async fn of_traffic(
             supervisor.borrow_mut().shift(&workload, order)?;
             Ok(done())
         }
+        (&Method::POST, ["traffic"]) => {
+            let order: BindListener = read(request).await?;
+            let mut supervisor = supervisor.borrow_mut();
+            supervisor.may_bind(&workload, &order)?;
+            json(&supervisor.current(&workload)?)
+        }
         (&Method::GET, ["traffic"]) => json(&supervisor.borrow_mut().current(&workload)?),
         (&Method::GET, ["traffic", "watch"]) => {
             Ok(changes(supervisor.borrow_mut().traffic_changes(&workload)?))

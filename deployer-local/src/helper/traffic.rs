@@ -33,18 +33,21 @@ pub(crate) struct Traffic {
 }
 
 impl Supervisor {
+    /// Whether the listener of a workload is bound there, or could be: so that nobody starts instances first and
+    /// learns then that nothing can reach them.
+    pub(crate) fn may_bind(&self, id: &WorkloadId, order: &BindListener) -> Result<(), Refusal> {
+        if let Some(saved) = self.listener_of(id) {
+            return refuse_elsewhere(id, saved, order.listen);
+        }
+        self.refuse_foreign(id, order.listen)?;
+        listen(order.listen).map(drop)
+    }
+
     /// Binds the listener of a workload, if it is not bound. Returns its address.
     pub(crate) fn bind(&mut self, id: &WorkloadId, order: &BindListener) -> Result<SocketAddr, Refusal> {
         self.refuse_while_closing()?;
-        let saved = self.state.workloads.get(id).and_then(|workload| workload.traffic.as_ref());
-        if let Some(saved) = saved {
-            if order.listen != saved.listen && order.listen != saved.address {
-                let message = format!(
-                    "workload {id} listens on {} already, not on {}; release that listener first",
-                    saved.address, order.listen
-                );
-                return Err(Refusal::new(ErrorKind::InvalidInput, message));
-            }
+        if let Some(saved) = self.listener_of(id) {
+            refuse_elsewhere(id, saved, order.listen)?;
             return self.proxy(id).map(|proxy| proxy.local_address());
         }
         self.refuse_foreign(id, order.listen)?;
@@ -176,6 +179,10 @@ impl Supervisor {
         Ok(proxy)
     }
 
+    fn listener_of(&self, id: &WorkloadId) -> Option<&SavedTraffic> {
+        self.state.workloads.get(id).and_then(|workload| workload.traffic.as_ref())
+    }
+
     fn refuse_foreign(&self, id: &WorkloadId, listen: SocketAddr) -> Result<(), Refusal> {
         let others = self.state.workloads.iter().filter(|(other, _)| *other != id);
         for (other, workload) in others {
@@ -192,8 +199,24 @@ impl Supervisor {
     }
 }
 
+fn refuse_elsewhere(id: &WorkloadId, saved: &SavedTraffic, wanted: SocketAddr) -> Result<(), Refusal> {
+    if wanted == saved.listen || wanted == saved.address {
+        return Ok(());
+    }
+    let message = format!(
+        "workload {id} listens on {} already, not on {wanted}; release that listener first",
+        saved.address
+    );
+    Err(Refusal::new(ErrorKind::InvalidInput, message))
+}
+
 fn start(order: &BindListener, address: SocketAddr, data_plane: &Handle) -> Result<Proxy, Refusal> {
-    let listener = TcpListener::bind(address).map_err(|error| {
+    Proxy::start(listen(address)?, order.settings.clone(), data_plane)
+        .map_err(|error| Refusal::new(ErrorKind::Unexpected, format!("cannot serve {address}: {error}")))
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Refusal> {
+    TcpListener::bind(address).map_err(|error| {
         let (kind, way_out) = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 (ErrorKind::Unavailable, "another program has it: stop that, or choose another port")
@@ -207,7 +230,5 @@ fn start(order: &BindListener, address: SocketAddr, data_plane: &Handle) -> Resu
             _ => (ErrorKind::Unexpected, "choose another address"),
         };
         Refusal::new(kind, format!("cannot listen on {address}: {error}; {way_out}"))
-    })?;
-    Proxy::start(listener, order.settings.clone(), data_plane)
-        .map_err(|error| Refusal::new(ErrorKind::Unexpected, format!("cannot serve {address}: {error}")))
+    })
 }
