@@ -153,6 +153,7 @@ async fn a_client_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
 async fn an_upload_that_stops_is_cut_and_a_slow_member_is_not() {
     let backend = Backend::start(|request| async move {
         let whole = request.into_body().collect().await.is_ok();
+        // Simulates a member that takes its time.
         tokio::time::sleep(Duration::from_millis(900)).await;
         text(if whole { "whole" } else { "part" })
     })
@@ -219,6 +220,7 @@ async fn answers_without_a_body_release_their_claim_and_their_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_before_the_head_releases_its_claim() {
     let backend = Backend::start(|_| async {
+        // Simulates a member that never answers.
         tokio::time::sleep(Duration::from_secs(60)).await;
         text("late")
     })
@@ -277,6 +279,7 @@ async fn an_answer_that_ends_with_its_connection_arrives_whole() {
     let backend = RawBackend::start(|mut socket: TcpStream| async move {
         read_head(&mut socket).await;
         socket.write_all(b"HTTP/1.0 200 OK\r\n\r\nall ").await.unwrap();
+        // Simulates an answer in two parts.
         tokio::time::sleep(Duration::from_millis(20)).await;
         socket.write_all(b"of it").await.unwrap();
     })
@@ -358,6 +361,7 @@ async fn a_chunked_get_keeps_its_body() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_may_be_given_a_time() {
     let backend = Backend::start(|_| async {
+        // Simulates a member that never answers.
         tokio::time::sleep(Duration::from_secs(60)).await;
         text("late")
     })

@@ -133,6 +133,7 @@ fn control_does_not_wait_for_the_data_plane() {
 async fn counts_are_differences_over_an_interval() {
     let good = Backend::named("ok").await;
     let bad = Backend::start(|_| async {
+        // Simulates a slow member.
         tokio::time::sleep(Duration::from_millis(30)).await;
         let mut answer = text("no");
         *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;

@@ -191,9 +191,11 @@ async fn a_post_takes_no_connection_that_was_unused_for_long() {
     client.post("payload").await.unwrap();
     client.post("payload").await.unwrap();
     assert_eq!(backend.seen.connections(), 1, "a connection used just now is used again");
+    // Simulates a client that pauses: the connection has to grow old.
     tokio::time::sleep(Duration::from_millis(200)).await;
     client.get(&[]).await;
     assert_eq!(backend.seen.connections(), 1, "a GET may use an older one");
+    // Simulates a client that pauses: the connection has to grow old.
     tokio::time::sleep(Duration::from_millis(200)).await;
     client.post("payload").await.unwrap();
     assert_eq!(backend.seen.connections(), 2);

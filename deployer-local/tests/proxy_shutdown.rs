@@ -13,6 +13,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
 
 async fn slow(time: Duration) -> Backend {
     Backend::start(move |_| async move {
+        // Simulates work that takes time.
         tokio::time::sleep(time).await;
         text("done")
     })

@@ -62,6 +62,7 @@ impl Load {
 async fn backend() -> Backend {
     Backend::start(|request| async move {
         let _ = request.into_body().collect().await;
+        // Simulates work that takes time.
         tokio::time::sleep(Duration::from_millis(5)).await;
         text("ok")
     })

@@ -110,6 +110,7 @@ async fn a_member_that_comes_back_keeps_its_tunnels() {
     let mut socket = open(&proxy).await;
     proxy.set(&splits[1]).unwrap();
     proxy.set(&splits[0]).unwrap();
+    // Simulates a tunnel that outlives the deadline it would have had.
     tokio::time::sleep(Duration::from_millis(700)).await;
     echo(&mut socket, b"still there").await;
 }

@@ -115,6 +115,7 @@ async fn a_server_that_is_down_for_a_moment_is_seen_to_be_down() {
     wait_for(|| running.snapshot().succeeded > 200).await;
     let down = Instant::now();
     drop(server);
+    // Simulates an outage of so long.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let down = down.elapsed();
     let before = running.snapshot().succeeded;
@@ -174,6 +175,7 @@ async fn latency_counts_from_the_scheduled_moment() {
         ([127, 0, 0, 1], 0).into(),
         Connections::default(),
         Arc::new(|_, _| {
+            // Simulates a slow server.
             std::thread::sleep(Duration::from_millis(20));
             Act::Answer
         }),
