@@ -371,7 +371,19 @@ impl<'a> Driver<'a> {
     async fn follow_hint(&mut self) {
         let gap = self.pace.hint_gap(&self.parts.engine);
         let passed = self.parts.clock.now().since(self.looked_at);
-        self.parts.clock.sleep(gap.saturating_sub(passed)).await;
+        // A hint can wait; a person and an instance that became ready cannot.
+        tokio::select! {
+            biased;
+            () = self.control.changed() => {
+                self.stale = true;
+                return;
+            }
+            () = self.probes.changed() => {
+                self.stale = true;
+                return self.pace.quicken();
+            }
+            () = self.parts.clock.sleep(gap.saturating_sub(passed)) => {}
+        }
         let before = self.look.clone();
         self.stale = true;
         self.refresh().await;

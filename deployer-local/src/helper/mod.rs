@@ -1,5 +1,6 @@
 //! The helper process: owns the instances and the proxies of one directory.
 
+mod data_plane;
 mod fence;
 mod instance;
 mod instance_run;

@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use super::{
+    data_plane::DataPlane,
     instance_run::Watched,
     log, process, server,
     state::{Durability, State},
@@ -102,18 +103,13 @@ fn serve(directory: &Path) -> Result<(), String> {
     }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| format!("child subreaper: {error}"))?;
-    let data_plane = tokio::runtime::Builder::new_multi_thread()
-        .thread_name("proxy")
-        .enable_all()
-        .build()
-        .map_err(|error| format!("the runtime of the proxies: {error}"))?;
+    let data_plane = DataPlane::start().map_err(|error| format!("the threads of the proxies: {error}"))?;
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime of the control: {error}"))?;
-    let handle = data_plane.handle().clone();
-    let result = LocalSet::new().block_on(&control, control_loop(directory, handle));
-    data_plane.shutdown_background();
+    let result = LocalSet::new().block_on(&control, control_loop(directory, data_plane.handle()));
+    drop(data_plane);
     drop(lock);
     result
 }
