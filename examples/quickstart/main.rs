@@ -14,7 +14,7 @@ use std::{process::ExitCode, time::Duration};
 use deployer::{
     engine::Deployment,
     error::{DeployError, report},
-    event::Lines,
+    event::line,
 };
 use deployer_testkit::load::Load;
 use futures::StreamExt as _;
@@ -128,7 +128,6 @@ async fn watch(
     json: bool,
 ) -> Result<&'static str, Failure> {
     let mut events = deployment.events();
-    let mut lines = Lines::default();
     let run = deployment.run();
     tokio::pin!(run);
     let result = loop {
@@ -136,7 +135,7 @@ async fn watch(
             result = &mut run => break result,
             Some(event) = events.next() => {
                 let so_far = load.snapshot();
-                say(json, &format!("   {}  [{} requests, {} failed]", lines.line(&event), so_far.requests, so_far.failed));
+                say(json, &format!("   {}  [{} requests, {} failed]", line(&event), so_far.requests, so_far.failed));
             }
         }
     };

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{notices::Notices, parts::Parts, report::Tale};
 use crate::{
-    event::{Event, EventBus, EventKind, Lines},
+    event::{Event, EventBus, EventKind, line},
     model::{DeploymentId, Epoch, StageId},
     ports::{Clock, Journal, JournalError},
 };
@@ -111,9 +111,9 @@ impl Recorder {
 
     fn publish(&self, event: Event) {
         if event.kind.is_durable() {
-            tracing::info!(seq = event.seq, epoch = event.epoch.0, "{}", Lines::default().line(&event));
+            tracing::info!(seq = event.seq, epoch = event.epoch.0, "{}", line(&event));
         } else {
-            tracing::debug!(seq = event.seq, epoch = event.epoch.0, "{}", Lines::default().line(&event));
+            tracing::debug!(seq = event.seq, epoch = event.epoch.0, "{}", line(&event));
         }
         self.tale().hear(&event);
         let event = Arc::new(event);

@@ -7,8 +7,8 @@ mod stream;
 
 pub use buffer::{EventBuffer, EventsSince};
 pub use kind::{CommandResult, Event, EventKind, StageOutline};
-pub use render::Lines;
 pub(crate) use render::OutcomeText;
+pub use render::line;
 pub use stream::EventStream;
 
 pub(crate) use stream::EventBus;

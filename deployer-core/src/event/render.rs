@@ -3,50 +3,26 @@
 use std::fmt::{self, Write as _};
 
 use super::{Event, EventKind};
-use crate::{
-    model::Timestamp,
-    strategy::{Outcome, WaitReason},
-};
+use crate::{model::Timestamp, strategy::Outcome};
 
-/// Turns events into lines for people; one event is one line, but for evidence, which brings its log along.
-///
-/// Progress rides on the lines of what is being done: how many new instances are verified, as the last wait said.
+/// The line of an event for people, without a line feed at its end; only evidence takes several, as it brings its log.
 ///
 /// ```
-/// # use deployer_core::{event::{Event, EventKind, Lines}, model::{DeploymentId, Epoch, StageId, Timestamp}};
+/// # use deployer_core::{event::{self, Event, EventKind}, model::{DeploymentId, Epoch, StageId, Timestamp}};
 /// # let event = Event {
 /// #     deployment: DeploymentId::new("d1").unwrap(), seq: 1, epoch: Epoch(1),
 /// #     at: Timestamp::from_millis(43_201_123), path: vec![StageId::new("rollout").unwrap()],
 /// #     kind: EventKind::StageStarted,
 /// # };
-/// assert_eq!(Lines::default().line(&event), "12:00:01.123 rollout  starts");
+/// assert_eq!(event::line(&event), "12:00:01.123 rollout  starts");
 /// ```
-#[derive(Debug, Clone, Default)]
-pub struct Lines {
-    progress: Option<String>,
-}
-
-impl Lines {
-    /// The line of an event, without a line feed at its end.
-    pub fn line(&mut self, event: &Event) -> String {
-        let mut line = format!("{} ", clock_time(event.at));
-        for stage in &event.path {
-            let _ = write!(line, "{stage} ");
-        }
-        line.push(' ');
-        let _ = write!(line, "{}", Text(&event.kind));
-        if let EventKind::Waiting { why: WaitReason::Verifying { verified, wanted, .. }, .. } = &event.kind {
-            self.progress = Some(format!("{verified} of {wanted} new instances verified"));
-        }
-        if matches!(event.kind, EventKind::Advanced { .. }) {
-            // What was counted before a decision may have led to it: it is old now.
-            self.progress = None;
-        }
-        if let (EventKind::Intent { .. }, Some(progress)) = (&event.kind, &self.progress) {
-            let _ = write!(line, " — {progress}");
-        }
-        line
+pub fn line(event: &Event) -> String {
+    let mut line = format!("{} ", clock_time(event.at));
+    for stage in &event.path {
+        let _ = write!(line, "{stage} ");
     }
+    let _ = write!(line, " {}", Text(&event.kind));
+    line
 }
 
 fn clock_time(at: Timestamp) -> String {
@@ -121,7 +97,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{DeploymentId, Epoch, Evidence, InstanceId, Member, SetId, Share, Split, StageId},
-        strategy::Command,
+        strategy::{Command, WaitReason},
     };
 
     fn event(kind: EventKind) -> Event {
@@ -136,22 +112,16 @@ mod tests {
     }
 
     #[test]
-    fn progress_rides_on_what_is_done() {
-        let mut lines = Lines::default();
+    fn an_event_is_a_line() {
         let set = SetId::new("v2").unwrap();
         let why = WaitReason::Verifying { set: set.clone(), verified: 1, wanted: 4 };
-        let waiting = lines.line(&event(EventKind::Waiting { why, until: Timestamp::default() }));
+        let waiting = line(&event(EventKind::Waiting { why, until: Timestamp::default() }));
         assert_eq!(waiting, "12:00:01.123 rollout  waits: 1 of 4 instances of v2 are verified");
         let members = vec![Member { instance: InstanceId::new("v2-1").unwrap(), address: None }];
         let split = Split::Serve { shares: vec![Share { set, weight: 1, members }], routes: Vec::new() };
         let commands = vec![Command::Shift(split)];
         let intent = EventKind::Intent { commands, why: "batch 1".into(), results: Vec::new() };
-        assert_eq!(
-            lines.line(&event(intent.clone())),
-            "12:00:01.123 rollout  send traffic to v2 (weight 1, 1 instances) — 1 of 4 new instances verified"
-        );
-        assert_eq!(lines.progress.take().unwrap(), "1 of 4 new instances verified");
-        assert!(!lines.line(&event(intent)).contains('—'), "no progress is known");
+        assert_eq!(line(&event(intent)), "12:00:01.123 rollout  send traffic to v2 (weight 1, 1 instances)");
     }
 
     #[test]
@@ -163,7 +133,7 @@ mod tests {
             why: "it ended".into(),
             evidence,
         };
-        let line = Lines::default().line(&event(kind));
-        assert_eq!(line, "12:00:01.123 rollout  v2-1 failed: it ended, exit code 1\n    oom\n    a\n    b");
+        let text = line(&event(kind));
+        assert_eq!(text, "12:00:01.123 rollout  v2-1 failed: it ended, exit code 1\n    oom\n    a\n    b");
     }
 }

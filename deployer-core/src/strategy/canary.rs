@@ -170,13 +170,7 @@ impl Canary {
                     StepPause::For(pause) => pause,
                     StepPause::None | StepPause::UntilPromoted => Duration::ZERO,
                 };
-                let until = s.now().after(pause);
-                let deadline = until.after(s.plan.settings.progress_deadline);
-                s.advance("the step's weight is proven; judge it", |state| {
-                    state.phase = Phase::Baking;
-                    state.bake_until = Some(until);
-                    state.progress_until = deadline;
-                })
+                s.bake(pause, "the step's weight is proven; judge it")
             })
     }
 
@@ -191,10 +185,7 @@ impl Canary {
         self.weigh(s, step, "members changed")
             .or_else(|| provision::provision(s, &s.state.candidate, Self::instances(step, s.replicas())))
             .or_else(|| gate::pass(s, AttachPoint::EachStep, index))
-            .or_else(|| {
-                let until = s.state.bake_until.filter(|until| *until > s.now())?;
-                Some(s.wait_until(WaitReason::BetweenSteps, until))
-            })
+            .or_else(|| s.wait_for_bake(WaitReason::BetweenSteps))
             .or_else(|| {
                 let promoted = s.state.promoted == Some(index) || step.pause != StepPause::UntilPromoted;
                 (!promoted).then(|| s.pause(PauseReason::AwaitingPromotion { step: index }))

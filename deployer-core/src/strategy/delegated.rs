@@ -5,12 +5,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Budget, Command, Decision, Outcome, Phase, Situation, Strategy, WaitReason, exchange::next_verification,
-    gate,
+    Budget, Command, Decision, Situation, Strategy, WaitReason, exchange::next_verification, finale,
 };
 use crate::{
     error::Problem,
-    model::{AttachPoint, RouterCapabilities, SetId, SetSpec, TargetCapabilities, settings::seconds},
+    model::{RouterCapabilities, SetId, SetSpec, TargetCapabilities, settings::seconds},
 };
 
 /// Settings of [`Delegated`].
@@ -86,21 +85,6 @@ impl Strategy for Delegated {
         if let Some(decision) = become_release(s, &s.state.candidate) {
             return decision;
         }
-        if s.state.phase != Phase::Baking {
-            let until = s.now().after(self.settings.bake);
-            let deadline = until.after(s.plan.settings.progress_deadline);
-            return s.advance("the platform has become the new release; watching it", |state| {
-                state.phase = Phase::Baking;
-                state.bake_until = Some(until);
-                state.progress_until = deadline;
-            });
-        }
-        gate::pass(s, AttachPoint::FullTraffic, 0)
-            .or_else(|| gate::pass(s, AttachPoint::Bake, 0))
-            .or_else(|| {
-                let until = s.state.bake_until.filter(|until| *until > s.now())?;
-                Some(s.wait_until(WaitReason::Baking, until))
-            })
-            .unwrap_or(Decision::Finish(Outcome::Succeeded))
+        finale::watch(s, self.settings.bake, "the platform has become the new release; watching it")
     }
 }

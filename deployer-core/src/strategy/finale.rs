@@ -1,4 +1,4 @@
-//! The last stretch that blue-green and canary share: all traffic on the new set, bake time, retirement of the old.
+//! The last stretch, which strategies share: all traffic on the new set, bake time, retirement of the old.
 
 use std::time::Duration;
 
@@ -41,25 +41,14 @@ pub(super) fn take_all_traffic(s: &Situation<'_>, bake: Duration) -> Decision {
         })
         .or_else(|| traffic::proven(s))
         .or_else(|| gate::pass(s, AttachPoint::FullTraffic, 0))
-        .unwrap_or_else(|| {
-            let until = s.now().after(bake);
-            let deadline = until.after(s.plan.settings.progress_deadline);
-            s.advance("the new set carries all traffic; the old one is kept warm", |state| {
-                state.phase = Phase::Baking;
-                state.bake_until = Some(until);
-                state.progress_until = deadline;
-            })
-        })
+        .unwrap_or_else(|| s.bake(bake, "the new set carries all traffic; the old one is kept warm"))
 }
 
 /// Watches the new set with the old one warm; then commits to it.
 pub(super) fn bake(s: &Situation<'_>) -> Decision {
     traffic::serve(s, &[(&s.state.candidate, s.replicas())], &[], "members changed")
         .or_else(|| gate::pass(s, AttachPoint::Bake, 0))
-        .or_else(|| {
-            let until = s.state.bake_until.filter(|until| *until > s.now())?;
-            Some(s.wait_until(WaitReason::Baking, until))
-        })
+        .or_else(|| s.wait_for_bake(WaitReason::Baking))
         .or_else(|| provision::provision(s, &s.state.candidate, s.replicas()))
         .unwrap_or_else(|| s.enter(Phase::Retiring, "the new release is it: retire the old set"))
 }
@@ -67,5 +56,16 @@ pub(super) fn bake(s: &Situation<'_>) -> Decision {
 /// Drains and removes everything but the new set.
 pub(super) fn retire(s: &Situation<'_>) -> Decision {
     exchange(s, Exchange { to: &s.state.candidate, goal: s.replicas(), spare: None })
+        .unwrap_or(Decision::Finish(Outcome::Succeeded))
+}
+
+/// The last stretch where no old set is left: watched for a while, judged, and then it is the end.
+pub(super) fn watch(s: &Situation<'_>, time: Duration, why: &'static str) -> Decision {
+    if s.state.phase != Phase::Baking {
+        return s.bake(time, why);
+    }
+    gate::pass(s, AttachPoint::FullTraffic, 0)
+        .or_else(|| gate::pass(s, AttachPoint::Bake, 0))
+        .or_else(|| s.wait_for_bake(WaitReason::Baking))
         .unwrap_or(Decision::Finish(Outcome::Succeeded))
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Budget, Decision, Outcome, Phase, Situation, Strategy, WaitReason, gate, interrupt};
+use super::{Budget, Decision, Situation, Strategy, finale, interrupt};
 use crate::{
     error::Problem,
-    model::{AttachPoint, Maintenance, RouterCapabilities, TargetCapabilities, settings::seconds},
+    model::{Maintenance, RouterCapabilities, TargetCapabilities, settings::seconds},
 };
 
 /// Settings of [`Recreate`].
@@ -61,21 +61,6 @@ impl Strategy for Recreate {
         if let Some(decision) = interrupt::interrupt(s, &s.state.candidate, &self.settings.maintenance) {
             return decision;
         }
-        if s.state.phase != Phase::Baking {
-            let until = s.now().after(self.settings.bake);
-            let deadline = until.after(s.plan.settings.progress_deadline);
-            return s.advance("the new set serves; watching it", |state| {
-                state.phase = Phase::Baking;
-                state.bake_until = Some(until);
-                state.progress_until = deadline;
-            });
-        }
-        gate::pass(s, AttachPoint::FullTraffic, 0)
-            .or_else(|| gate::pass(s, AttachPoint::Bake, 0))
-            .or_else(|| {
-                let until = s.state.bake_until.filter(|until| *until > s.now())?;
-                Some(s.wait_until(WaitReason::Baking, until))
-            })
-            .unwrap_or(Decision::Finish(Outcome::Succeeded))
+        finale::watch(s, self.settings.bake, "the new set serves; watching it")
     }
 }

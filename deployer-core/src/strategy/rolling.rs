@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Budget, Decision, Outcome, Phase, Situation, Strategy, WaitReason,
+    Budget, Decision, Phase, Situation, Strategy, WaitReason,
     exchange::{Exchange, exchange},
-    gate,
+    finale,
 };
 use crate::{
     error::{Problem, Problems},
-    model::{Amount, AttachPoint, RouterCapabilities, TargetCapabilities, settings::seconds},
+    model::{Amount, RouterCapabilities, TargetCapabilities, settings::seconds},
 };
 
 /// Settings of [`Rolling`].
@@ -91,8 +91,8 @@ impl Rolling {
     }
 
     fn roll(&self, s: &Situation<'_>) -> Decision {
-        if let Some(until) = s.state.bake_until.filter(|until| *until > s.now()) {
-            return s.wait_until(WaitReason::BetweenSteps, until);
+        if let Some(decision) = s.wait_for_bake(WaitReason::BetweenSteps) {
+            return decision;
         }
         let (n, goal) = (s.replicas(), self.goal(s));
         if let Some(decision) = exchange(s, Exchange { to: &s.state.candidate, goal, spare: None }) {
@@ -101,12 +101,7 @@ impl Rolling {
         let now = s.now();
         if goal >= n {
             let bake = if s.plan.returning { Duration::ZERO } else { self.settings.settle_window };
-            let deadline = now.after(bake).after(s.plan.settings.progress_deadline);
-            return s.advance("all instances are replaced; watching them", |state| {
-                state.phase = Phase::Baking;
-                state.bake_until = Some(now.after(bake));
-                state.progress_until = deadline;
-            });
+            return s.bake(bake, "all instances are replaced; watching them");
         }
         let batch = self.settings.batch.map_or(n, |batch| batch.rounded_up(n).max(1));
         let deadline = now.after(self.settings.pause).after(s.plan.settings.progress_deadline);
@@ -162,13 +157,7 @@ impl Strategy for Rolling {
             return self.roll(s);
         }
         exchange(s, Exchange { to: &s.state.candidate, goal: s.replicas(), spare: None })
-            .or_else(|| gate::pass(s, AttachPoint::FullTraffic, 0))
-            .or_else(|| gate::pass(s, AttachPoint::Bake, 0))
-            .or_else(|| {
-                let until = s.state.bake_until.filter(|until| *until > s.now())?;
-                Some(s.wait_until(WaitReason::Baking, until))
-            })
-            .unwrap_or(Decision::Finish(Outcome::Succeeded))
+            .unwrap_or_else(|| finale::watch(s, self.settings.settle_window, "watching what was replaced"))
     }
 }
 

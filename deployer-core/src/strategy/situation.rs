@@ -1,5 +1,7 @@
 //! State and observation, with the facts that every strategy asks for.
 
+use std::time::Duration;
+
 use super::{
     Budget, Cause, Decision, Direction, InstanceSeen, Observation, Phase, Plan, RolloutState, Seen, SetSeen,
 };
@@ -189,6 +191,23 @@ impl<'a> Situation<'a> {
     /// Go on to a phase.
     pub fn enter(&self, phase: Phase, why: &'static str) -> Decision {
         self.progress(why, |state| state.phase = phase)
+    }
+
+    /// Watch what is there for a while, with the way back open; the progress deadline counts from the end of it.
+    pub fn bake(&self, time: Duration, why: &'static str) -> Decision {
+        let until = self.now().after(time);
+        let deadline = until.after(self.plan.settings.progress_deadline);
+        self.advance(why, |state| {
+            state.phase = Phase::Baking;
+            state.bake_until = Some(until);
+            state.progress_until = deadline;
+        })
+    }
+
+    /// Wait for the end of the time that [`bake`](Self::bake) began; `None` if it is over.
+    pub fn wait_for_bake(&self, why: WaitReason) -> Option<Decision> {
+        let until = self.state.bake_until.filter(|until| *until > self.now())?;
+        Some(self.wait_until(why, until))
     }
 
     /// Turn round.
