@@ -52,7 +52,7 @@ impl Recorder {
     /// Writes the first event of the deployment.
     pub(crate) async fn create(&mut self, parts: &Parts, kind: EventKind) -> Result<(), JournalError> {
         let event = self.event(self.next, kind);
-        self.journal.create(&parts.workload, &event).await?;
+        self.journal.create(std::slice::from_ref(&parts.workload), &event).await?;
         self.next += 1;
         self.publish(event);
         Ok(())

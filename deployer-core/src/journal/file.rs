@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{DirBuilder, File, OpenOptions},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -24,7 +24,8 @@ use crate::{
 
 type Result<T> = std::result::Result<T, JournalError>;
 
-/// A journal in files: `<directory>/<workload>/<deployment>.jsonl`, one line an event.
+/// A journal in files: `<directory>/<workload>/<deployment>.jsonl`, one line an event. A deployment of several workloads
+/// lies with the first; the others have a link to it.
 ///
 /// Directories are made with mode 0700 and files with 0600. Each event is one write and one `fdatasync`; the directory
 /// is synced when a file is made. After a failed write or sync the file is not written again by this process. Use a
@@ -70,9 +71,9 @@ impl FileJournal {
 
 #[async_trait]
 impl Journal for FileJournal {
-    async fn create(&self, workload: &WorkloadId, first: &Event) -> Result<()> {
-        let (workload, first) = (workload.clone(), first.clone());
-        self.blocking(move |files| files.create(&workload, &first)).await
+    async fn create(&self, workloads: &[WorkloadId], first: &Event) -> Result<()> {
+        let (workloads, first) = (workloads.to_vec(), first.clone());
+        self.blocking(move |files| files.create(&workloads, &first)).await
     }
 
     async fn append(&self, event: &Event) -> Result<()> {
@@ -97,12 +98,20 @@ impl Journal for FileJournal {
 }
 
 impl Files {
-    fn create(&self, workload: &WorkloadId, first: &Event) -> Result<()> {
+    fn create(&self, workloads: &[WorkloadId], first: &Event) -> Result<()> {
         let mut open = self.open();
-        let path = self.directory.join(workload.as_str()).join(file_name(&first.deployment));
+        let Some((home, others)) = workloads.split_first() else {
+            let why = io::Error::other("a deployment is of at least one workload");
+            return Err(failed("making the journal", &self.directory)(why));
+        };
+        let path = self.directory.join(home.as_str()).join(file_name(&first.deployment));
         // Deployments are appended to by their name alone, so no two workloads may share one.
         if self.find(&first.deployment)?.is_some_and(|found| found != path) {
             return Err(JournalError::AlreadyExists(first.deployment.clone()));
+        }
+        // Links come first: without the file they say nothing, and a file without them would hide from its workloads.
+        for other in others {
+            link(&self.directory, home, other, &file_name(&first.deployment))?;
         }
         let mut log = Log::open(Disk::create(&path)?)?;
         if !log.is_empty() {
@@ -155,7 +164,7 @@ impl Files {
         let failed = failed("listing the journal", &self.directory);
         for entry in std::fs::read_dir(&self.directory).map_err(&failed)? {
             let path = entry.map_err(&failed)?.path().join(file_name(deployment));
-            if path.is_file() {
+            if path.is_file() && !path.is_symlink() {
                 return Ok(Some(path));
             }
         }
@@ -229,6 +238,20 @@ fn last_line(path: &Path) -> io::Result<Option<Vec<u8>>> {
             _ => window *= 8,
         }
     }
+}
+
+/// The journal of a deployment lies with its first workload; the others have a link to it.
+fn link(directory: &Path, home: &WorkloadId, other: &WorkloadId, file: &str) -> Result<()> {
+    let place = directory.join(other.as_str());
+    make_directory(&place)?;
+    let goal = Path::new("..").join(home.as_str()).join(file);
+    match symlink(&goal, place.join(file)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made.map_err(failed("linking the journal", &place))?,
+    }
+    File::open(&place)
+        .and_then(|place| place.sync_all())
+        .map_err(failed("syncing the directory of the journal", &place))
 }
 
 fn file_name(deployment: &DeploymentId) -> String {
@@ -340,7 +363,7 @@ mod tests {
     async fn what_was_appended_is_there_for_the_next_process_and_private() {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("state");
-        let (web, journal) = (WorkloadId::new("web").unwrap(), FileJournal::open(&root).unwrap());
+        let (web, journal) = ([WorkloadId::new("web").unwrap()], FileJournal::open(&root).unwrap());
         journal.create(&web, &event("d1", 0, 3)).await.unwrap();
         journal.append(&event("d1", 1, 3)).await.unwrap();
         journal.create(&web, &event("a2", 0, 4)).await.unwrap();
@@ -352,8 +375,8 @@ mod tests {
 
         let next = FileJournal::open(&root).unwrap();
         assert_eq!(next.load(&id("d1")).await.unwrap(), [event("d1", 0, 3), event("d1", 1, 3)]);
-        assert_eq!(next.list(&web).await.unwrap(), [id("d1"), id("a2")], "oldest first, not by name");
-        assert_eq!(next.last_epoch(&web).await.unwrap(), Epoch(4));
+        assert_eq!(next.list(&web[0]).await.unwrap(), [id("d1"), id("a2")], "oldest first, not by name");
+        assert_eq!(next.last_epoch(&web[0]).await.unwrap(), Epoch(4));
         let again = next.create(&web, &event("d1", 0, 5)).await.unwrap_err();
         assert!(matches!(again, JournalError::AlreadyExists(_)), "{again}");
         let missing = next.load(&id("d9")).await.unwrap_err();
@@ -361,9 +384,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_deployment_of_several_workloads_is_known_to_each() {
+        let directory = tempfile::tempdir().unwrap();
+        let both = ["web", "api"].map(|name| WorkloadId::new(name).unwrap());
+        let journal = FileJournal::open(directory.path()).unwrap();
+        journal.create(&both, &event("d1", 0, 3)).await.unwrap();
+        journal.append(&event("d1", 1, 4)).await.unwrap();
+        let next = FileJournal::open(directory.path()).unwrap();
+        next.append(&event("d1", 2, 5)).await.unwrap();
+        for workload in &both {
+            assert_eq!(next.list(workload).await.unwrap(), [id("d1")]);
+            assert_eq!(next.last_epoch(workload).await.unwrap(), Epoch(5));
+        }
+        assert_eq!(next.load(&id("d1")).await.unwrap().len(), 3);
+        // Killed after the link and before the file: the deployment never was.
+        symlink("../web/d2.jsonl", directory.path().join("api/d2.jsonl")).unwrap();
+        assert_eq!(next.list(&both[1]).await.unwrap(), [id("d1")]);
+        next.create(&both, &event("d2", 0, 6)).await.unwrap();
+        assert_eq!(next.list(&both[1]).await.unwrap(), [id("d1"), id("d2")]);
+    }
+
+    #[tokio::test]
     async fn a_torn_tail_is_cut_off_before_the_first_append() {
         let directory = tempfile::tempdir().unwrap();
-        let web = WorkloadId::new("web").unwrap();
+        let web = [WorkloadId::new("web").unwrap()];
         let journal = FileJournal::open(directory.path()).unwrap();
         journal.create(&web, &event("d1", 0, 1)).await.unwrap();
         let path = directory.path().join("web/d1.jsonl");
@@ -385,7 +429,7 @@ mod tests {
     #[tokio::test]
     async fn a_writer_that_was_taken_over_is_fenced() {
         let directory = tempfile::tempdir().unwrap();
-        let web = WorkloadId::new("web").unwrap();
+        let web = [WorkloadId::new("web").unwrap()];
         let old = FileJournal::open(directory.path()).unwrap();
         old.create(&web, &event("d1", 0, 1)).await.unwrap();
         let new = FileJournal::open(directory.path()).unwrap();
@@ -397,7 +441,7 @@ mod tests {
     #[tokio::test]
     async fn damage_is_named_with_its_place() {
         let directory = tempfile::tempdir().unwrap();
-        let web = WorkloadId::new("web").unwrap();
+        let web = [WorkloadId::new("web").unwrap()];
         let journal = FileJournal::open(directory.path()).unwrap();
         journal.create(&web, &event("d1", 0, 1)).await.unwrap();
         let last = EventKind::DeploymentFinished { outcome: Outcome::Succeeded };
@@ -407,6 +451,6 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let error = journal.load(&id("d1")).await.unwrap_err().to_string();
         assert!(error.starts_with("record 1 of ") && error.contains("web/d1.jsonl"), "{error}");
-        assert_eq!(journal.list(&web).await.unwrap(), [id("d1")], "it is listed all the same");
+        assert_eq!(journal.list(&web[0]).await.unwrap(), [id("d1")], "it is listed all the same");
     }
 }

@@ -36,7 +36,7 @@ pub struct MemoryJournal(Arc<Mutex<BTreeMap<DeploymentId, Kept>>>);
 
 #[derive(Debug)]
 struct Kept {
-    workload: WorkloadId,
+    workloads: Vec<WorkloadId>,
     log: Log<Bytes>,
 }
 
@@ -88,14 +88,14 @@ impl Storage for Bytes {
 
 #[async_trait]
 impl Journal for MemoryJournal {
-    async fn create(&self, workload: &WorkloadId, first: &Event) -> Result<(), JournalError> {
+    async fn create(&self, workloads: &[WorkloadId], first: &Event) -> Result<(), JournalError> {
         let mut all = self.kept();
         if all.contains_key(&first.deployment) {
             return Err(JournalError::AlreadyExists(first.deployment.clone()));
         }
         let mut log = Log::open(Bytes { name: first.deployment.clone(), bytes: Vec::new() })?;
         log.append(first)?;
-        all.insert(first.deployment.clone(), Kept { workload: workload.clone(), log });
+        all.insert(first.deployment.clone(), Kept { workloads: workloads.to_vec(), log });
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl Journal for MemoryJournal {
         let all = self.kept();
         let mut found: Vec<_> = all
             .iter()
-            .filter(|(_, kept)| kept.workload == *workload)
+            .filter(|(_, kept)| kept.workloads.contains(workload))
             .map(|(name, kept)| (kept.log.first_epoch(), name.clone()))
             .collect();
         found.sort();
@@ -125,8 +125,10 @@ impl Journal for MemoryJournal {
 
     async fn last_epoch(&self, workload: &WorkloadId) -> Result<Epoch, JournalError> {
         let all = self.kept();
-        let epochs =
-            all.values().filter(|kept| kept.workload == *workload).filter_map(|kept| kept.log.last_epoch());
+        let epochs = all
+            .values()
+            .filter(|kept| kept.workloads.contains(workload))
+            .filter_map(|kept| kept.log.last_epoch());
         Ok(epochs.max().unwrap_or_default())
     }
 }

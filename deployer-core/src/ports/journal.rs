@@ -74,11 +74,12 @@ pub enum JournalError {
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Journal: std::fmt::Debug + Send + Sync + 'static {
-    /// Begins the journal of a deployment with its first event. Returns when that is durable.
+    /// Begins the journal of a deployment of these workloads, at least one, with its first event. Returns when that is
+    /// durable. From then on each of the workloads lists it.
     ///
     /// # Errors
     /// The deployment has a journal already.
-    async fn create(&self, workload: &WorkloadId, first: &Event) -> Result<(), JournalError>;
+    async fn create(&self, workloads: &[WorkloadId], first: &Event) -> Result<(), JournalError>;
 
     /// Appends one event. Returns only when it is durable.
     ///

@@ -157,7 +157,7 @@ async fn a_journal_that_cannot_be_read_is_noted_and_does_not_block() {
         path: Vec::new(),
         kind: EventKind::StageStarted,
     };
-    world.journal.create(&"web".try_into().unwrap(), &broken).await.unwrap();
+    world.journal.create(&["web".try_into().unwrap()], &broken).await.unwrap();
     let report = describe(&world, &lock, "v2").build().unwrap().run().await.unwrap();
     assert!(report.notes.iter().any(|note| note.contains("broken is passed over")), "{:?}", report.notes);
 }

@@ -403,9 +403,9 @@ impl HealthCheck for World {
 
 #[async_trait]
 impl Journal for World {
-    async fn create(&self, workload: &WorkloadId, first: &Event) -> std::result::Result<(), JournalError> {
+    async fn create(&self, workloads: &[WorkloadId], first: &Event) -> std::result::Result<(), JournalError> {
         self.point().await;
-        self.journal.create(workload, first).await?;
+        self.journal.create(workloads, first).await?;
         self.point().await;
         Ok(())
     }
