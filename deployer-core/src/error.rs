@@ -173,14 +173,6 @@ pub enum DeployError {
         /// [report](crate::engine::Deployment::report) has more of it.
         evidence: Vec<String>,
     },
-    /// A stage other than a rollout failed, and what ran before was undone.
-    #[error("stage {stage} failed and was undone: {message}")]
-    Undone {
-        /// Which stage.
-        stage: String,
-        /// Why.
-        message: String,
-    },
     /// It can go neither on nor back without a person.
     #[error("stuck: {why}")]
     Stuck {

@@ -10,7 +10,7 @@ use super::{
     assemble::Memory,
     call::{retried, within},
     gates::ask,
-    parts::{KnownReleases, Parts},
+    parts::{KnownReleases, RolloutParts},
 };
 use crate::{
     error::{BackendError, ErrorKind},
@@ -36,7 +36,7 @@ pub(super) enum Ended {
 /// Everything that commands are carried out with.
 #[derive(Debug)]
 pub(super) struct Hands<'a> {
-    pub(super) parts: &'a Parts,
+    pub(super) parts: &'a RolloutParts,
     pub(super) context: &'a CallContext,
     pub(super) recorder: &'a Recorder,
     pub(super) plan: &'a Plan,
@@ -62,7 +62,7 @@ impl Hands<'_> {
             Command::Apply(spec) => self.apply(command, spec).await,
             Command::Shift(split) => self.shift(command, split).await,
             Command::Remove(set) => self
-                .call(command, self.parts.engine.call_deadline, |context| async move {
+                .call(command, self.parts.tools.engine.call_deadline, |context| async move {
                     self.parts.target.remove(&context, set).await
                 })
                 .await
@@ -78,7 +78,7 @@ impl Hands<'_> {
     async fn prepare(&self, command: &Command, release: &ReleaseId) -> Result<Ended> {
         let release = self.release(command, release)?;
         let artifact = self
-            .call(command, self.parts.engine.prepare_deadline, |context| async move {
+            .call(command, self.parts.tools.engine.prepare_deadline, |context| async move {
                 self.parts.target.prepare(&context, release).await
             })
             .await?;
@@ -87,7 +87,7 @@ impl Hands<'_> {
 
     async fn apply(&self, command: &Command, spec: &SetSpec) -> Result<Ended> {
         let pinned = self.pinned(command, &spec.set)?;
-        self.call(command, self.parts.engine.call_deadline, |context| {
+        self.call(command, self.parts.tools.engine.call_deadline, |context| {
             let pinned = &pinned;
             async move { self.parts.target.apply(&context, pinned, spec).await }
         })
@@ -99,7 +99,7 @@ impl Hands<'_> {
         let Some(router) = &self.parts.router else {
             return Err(impossible(command, "this deployment has no traffic router"));
         };
-        self.call(command, self.parts.engine.call_deadline, |context| async move {
+        self.call(command, self.parts.tools.engine.call_deadline, |context| async move {
             router.apply(&context, split).await
         })
         .await?;
@@ -153,7 +153,7 @@ impl Hands<'_> {
         deadline: Duration,
         call: impl Fn(CallContext) -> F,
     ) -> Result<T> {
-        let (clock, policy) = (&*self.parts.clock, &self.parts.engine.retry);
+        let (clock, policy) = (&*self.parts.tools.clock, &self.parts.tools.engine.retry);
         let name = command.to_string();
         let context = CallContext { deadline, ..self.context.clone() };
         let on_failure = |attempt: u32, error: &BackendError| {

@@ -2,18 +2,24 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Deployment, EngineSettings, IntoShared, ProbeSettings, check::check, parts::Parts};
+use super::{
+    Deployment, IntoShared, ProbeSettings,
+    base::{Base, base_setters},
+    check::{check, check_engine},
+    parts::{Parts, RolloutParts, StageParts, StageWork, Tools},
+};
 use crate::{
     error::{DeployError, Problem},
-    journal::MemoryJournal,
-    lock::MemoryLock,
     model::{
-        AttachPoint, DeploymentId, GateBinding, GateId, Release, Replicas, RolloutSettings, SetId, Timestamp,
-        WorkloadId,
+        AttachPoint, DeploymentId, GateBinding, GateId, Release, Replicas, RolloutSettings, SetId, StageId,
+        Timestamp, WorkloadId,
     },
-    ports::{Clock, Gate, HealthCheck, Journal, Lock, Notifier, SystemClock, Target, TrafficRouter},
+    ports::{Gate, HealthCheck, Target, TrafficRouter},
     strategy::Strategy,
 };
+
+/// The name of the only stage of a deployment that is no pipeline.
+const ROLLOUT: &str = "rollout";
 
 /// Describes a deployment. Release, replicas, strategy and target have to be given; everything else has a default.
 ///
@@ -22,26 +28,17 @@ use crate::{
 #[must_use = "nothing happens before `build` and `run`"]
 pub struct DeploymentBuilder {
     pub(super) workload: Option<WorkloadId>,
-    pub(super) id: Option<DeploymentId>,
     pub(super) release: Option<Release>,
     pub(super) replicas: Option<Replicas>,
     pub(super) strategy: Option<Arc<dyn Strategy>>,
-    pub(super) revision: u64,
     pub(super) adopt: Option<SetId>,
-    takes_over: bool,
     pub(super) target: Option<Arc<dyn Target>>,
     pub(super) router: Option<Arc<dyn TrafficRouter>>,
     pub(super) check: Option<Arc<dyn HealthCheck>>,
     pub(super) probing: ProbeSettings,
     pub(super) gates: Vec<(GateBinding, Arc<dyn Gate>)>,
     pub(super) settings: RolloutSettings,
-    pub(super) engine: EngineSettings,
-    /// Names that were none.
-    pub(super) problems: Vec<Problem>,
-    journal: Option<Arc<dyn Journal>>,
-    lock: Option<Arc<dyn Lock>>,
-    clock: Option<Arc<dyn Clock>>,
-    notifiers: Vec<Arc<dyn Notifier>>,
+    pub(crate) base: Base,
 }
 
 impl From<u32> for Replicas {
@@ -54,27 +51,19 @@ impl DeploymentBuilder {
     pub(super) fn new(workload: impl TryInto<WorkloadId, Error: fmt::Display>) -> Self {
         let mut builder = Self {
             workload: None,
-            id: None,
             release: None,
             replicas: None,
             strategy: None,
-            revision: 0,
             adopt: None,
-            takes_over: false,
             target: None,
             router: None,
             check: None,
             probing: ProbeSettings::default(),
             gates: Vec::new(),
             settings: RolloutSettings::default(),
-            engine: EngineSettings::default(),
-            problems: Vec::new(),
-            journal: None,
-            lock: None,
-            clock: None,
-            notifiers: Vec::new(),
+            base: Base::default(),
         };
-        builder.workload = builder.name("workload", workload);
+        builder.workload = builder.base.name("workload", workload);
         builder
     }
 
@@ -128,7 +117,7 @@ impl DeploymentBuilder {
         name: impl TryInto<GateId, Error: fmt::Display>,
         gate: impl IntoShared<dyn Gate>,
     ) -> Self {
-        if let Some(name) = self.name("gate", name) {
+        if let Some(name) = self.base.name("gate", name) {
             self.gates.push((GateBinding { gate: name, at }, gate.into_shared()));
         }
         self
@@ -140,61 +129,12 @@ impl DeploymentBuilder {
         self
     }
 
-    /// How patient the engine is.
-    pub fn engine(mut self, engine: EngineSettings) -> Self {
-        self.engine = engine;
-        self
-    }
-
-    /// Where decisions are kept. Default: in memory, so that a crash cannot be resumed and the next process does not
-    /// know what is live. Use a [`FileJournal`](crate::journal::FileJournal) for anything that matters.
-    pub fn journal(mut self, journal: impl IntoShared<dyn Journal>) -> Self {
-        self.journal = Some(journal.into_shared());
-        self
-    }
-
-    /// Who may write. Default: in memory and for this deployment alone, so that it keeps nobody else away. Use a
-    /// [`FileLock`](crate::lock::FileLock) for anything that matters.
-    pub fn lock(mut self, lock: impl IntoShared<dyn Lock>) -> Self {
-        self.lock = Some(lock.into_shared());
-        self
-    }
-
-    /// What time it is. Default: the system's.
-    pub fn clock(mut self, clock: impl IntoShared<dyn Clock>) -> Self {
-        self.clock = Some(clock.into_shared());
-        self
-    }
-
-    /// Who is told of events, among others.
-    pub fn notifier(mut self, notifier: impl IntoShared<dyn Notifier>) -> Self {
-        self.notifiers.push(notifier.into_shared());
-        self
-    }
-
-    /// The name of this deployment. Default: workload, release and time.
-    pub fn id(mut self, id: impl TryInto<DeploymentId, Error: fmt::Display>) -> Self {
-        self.id = self.name("id", id);
-        self
-    }
+    base_setters!();
 
     /// A set that runs already and that no journal knows: it is what a failing rollout goes back to. Ignored once a
     /// deployment of this workload has succeeded.
     pub fn adopt(mut self, set: impl TryInto<SetId, Error: fmt::Display>) -> Self {
-        self.adopt = self.name("adopt", set);
-        self
-    }
-
-    /// Part of the plan: raise it when code changed in a way that settings do not show, so that an unfinished
-    /// deployment of the old code is not resumed. Default 0.
-    pub fn revision(mut self, revision: u64) -> Self {
-        self.revision = revision;
-        self
-    }
-
-    /// Takes the lock from an owner that is dead. Where the lock can prove that it lives it is refused all the same.
-    pub fn take_over(mut self) -> Self {
-        self.takes_over = true;
+        self.adopt = self.base.name("adopt", set);
         self
     }
 
@@ -202,30 +142,48 @@ impl DeploymentBuilder {
     ///
     /// # Errors
     /// [`DeployError::Refused`] with all problems at once.
-    pub fn build(mut self) -> Result<Deployment, DeployError> {
-        let mut problems = std::mem::take(&mut self.problems);
+    pub fn build(self) -> Result<Deployment, DeployError> {
+        let tools = self.base.tools();
+        let (id, revision, takes_over) = (self.base.id.clone(), self.base.revision, self.base.takes_over);
+        let mut problems = check_engine(&self.base.engine);
+        let rollout = self.into_rollout(&tools).map_err(|found| problems.extend(found)).ok();
+        let Some(rollout) = rollout.filter(|_| problems.is_empty()) else {
+            return Err(DeployError::Refused(problems));
+        };
+        let id_is_given = id.is_some();
+        let id = match id {
+            Some(id) => id,
+            None => {
+                name_by_time(&[rollout.workload.as_str(), rollout.release.id.as_str()], tools.clock.now())?
+            }
+        };
+        let stage = StageId::new(ROLLOUT).expect("a short word of letters is a name");
+        Ok(Deployment::new(Parts {
+            id,
+            id_is_given,
+            revision,
+            takes_over,
+            workloads: vec![rollout.workload.clone()],
+            stages: vec![StageParts { id: stage, work: StageWork::Rollout(Box::new(rollout)) }],
+            tools,
+        }))
+    }
+
+    /// The rollout alone, or all problems.
+    pub(crate) fn into_rollout(mut self, tools: &Tools) -> Result<RolloutParts, Vec<Problem>> {
+        let mut problems = std::mem::take(&mut self.base.problems);
         problems.extend(check(&self));
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let (Some(workload), Some(release), Some(replicas), Some(strategy), Some(target), true) =
             (self.workload, self.release, self.replicas, self.strategy, self.target, problems.is_empty())
         else {
-            return Err(DeployError::Refused(problems));
+            return Err(problems);
         };
-        let id_is_given = self.id.is_some();
-        let id = match self.id {
-            Some(id) => id,
-            None => name_by_time(&workload, &release, clock.now())?,
-        };
-        Ok(Deployment::new(Parts {
+        Ok(RolloutParts {
             workload,
-            id,
-            id_is_given,
             release,
             replicas,
             strategy,
-            revision: self.revision,
             adopt: self.adopt,
-            takes_over: self.takes_over,
             target,
             router: self.router,
             check: self.check,
@@ -233,26 +191,18 @@ impl DeploymentBuilder {
             bindings: self.gates.iter().map(|(binding, _)| binding.clone()).collect(),
             gates: self.gates.into_iter().map(|(binding, gate)| (binding.gate, gate)).collect(),
             settings: self.settings,
-            journal: self.journal.unwrap_or_else(|| Arc::new(MemoryJournal::new())),
-            lock: self.lock.unwrap_or_else(|| Arc::new(MemoryLock::new())),
-            clock,
-            notifiers: self.notifiers,
-            engine: self.engine,
-        }))
-    }
-
-    fn name<T>(&mut self, at: &str, name: impl TryInto<T, Error: fmt::Display>) -> Option<T> {
-        name.try_into().map_err(|error| self.problems.push(Problem::new(at, error.to_string()))).ok()
+            tools: tools.clone(),
+        })
     }
 }
 
 /// The same plan at another time has another name; a resumed deployment keeps the one it began with.
-fn name_by_time(
-    workload: &WorkloadId,
-    release: &Release,
-    now: Timestamp,
-) -> Result<DeploymentId, DeployError> {
-    let short = |text: &str| text.chars().take(20).collect::<String>();
-    let name = format!("{}-{}-{}", short(workload.as_str()), short(release.id.as_str()), now.as_millis());
+pub(crate) fn name_by_time(words: &[&str], now: Timestamp) -> Result<DeploymentId, DeployError> {
+    let mut name = String::new();
+    for word in words {
+        name.extend(word.chars().take(20));
+        name.push('-');
+    }
+    name.push_str(&now.as_millis().to_string());
     DeploymentId::new(name).map_err(|error| DeployError::Refused(vec![Problem::new("id", error.to_string())]))
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::DeploymentBuilder;
+use super::{DeploymentBuilder, EngineSettings};
 use crate::{error::Problem, model::Replicas};
 
 /// All problems. Names that were none are known already.
@@ -52,7 +52,7 @@ fn gates(builder: &DeploymentBuilder, found: &mut Vec<Problem>) {
 }
 
 fn times(builder: &DeploymentBuilder, found: &mut Vec<Problem>) {
-    let (settings, probing, engine) = (&builder.settings, &builder.probing, &builder.engine);
+    let (settings, probing) = (&builder.settings, &builder.probing);
     let mut refuse = |wrong: bool, at: &str, message: &str| {
         if wrong {
             found.push(Problem::new(at, message));
@@ -79,10 +79,21 @@ fn times(builder: &DeploymentBuilder, found: &mut Vec<Problem>) {
         "probing.start_interval",
         "probes without a pause are load; use at least 10 ms",
     );
+}
+
+/// What is wrong with how patient the engine is to be.
+pub(crate) fn check_engine(engine: &EngineSettings) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut refuse = |wrong: bool, at: &str, message: &str| {
+        if wrong {
+            found.push(Problem::new(at, message));
+        }
+    };
     refuse(engine.call_deadline.is_zero(), "engine.call_deadline", "no backend answers in no time");
     refuse(engine.prepare_deadline.is_zero(), "engine.prepare_deadline", "no release is prepared in no time");
     refuse(engine.retry.attempts == 0, "engine.retry.attempts", "a call is made at least once");
     let looks = [engine.first_look, engine.active_look, engine.idle_look, engine.renew_lock];
     let hot = looks.iter().any(|look| *look < Duration::from_millis(1));
     refuse(hot, "engine", "looks and renewals less than 1 ms apart are a hot loop");
+    found
 }

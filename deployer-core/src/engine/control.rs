@@ -82,8 +82,13 @@ impl Control {
         self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether somebody wishes it to be interrupted.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.asked().interrupt.is_some()
+    }
+
     /// Numbers requests for a run. A run that goes on in the same process keeps its numbers.
-    pub(super) fn begin(&self, deployment: &DeploymentId, last_request: u64) {
+    pub(crate) fn begin(&self, deployment: &DeploymentId, last_request: u64) {
         let mut asked = self.asked();
         if asked.numbered.as_ref().is_none_or(|(numbered, _)| numbered != deployment) {
             asked.numbered = Some((deployment.clone(), last_request));
@@ -91,12 +96,12 @@ impl Control {
     }
 
     /// The deployment ended: nothing that was asked of it may reach the next.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         *self.asked() = Asked::default();
     }
 
     /// What was asked after the request with this number.
-    pub(super) fn since(&self, last_request: u64) -> Vec<Request> {
+    pub(crate) fn since(&self, last_request: u64) -> Vec<Request> {
         let asked = self.asked();
         let before = asked.numbered.as_ref().map_or(0, |(_, before)| *before);
         (before + 1..)
@@ -107,12 +112,12 @@ impl Control {
     }
 
     /// The wish to be interrupted, once.
-    pub(super) fn take_interrupt(&self) -> Option<String> {
+    pub(crate) fn take_interrupt(&self) -> Option<String> {
         self.asked().interrupt.take()
     }
 
     /// Ready when something was asked since the last time.
-    pub(super) fn changed(&self) -> Notified<'_> {
+    pub(crate) fn changed(&self) -> Notified<'_> {
         self.0.wake.notified()
     }
 }

@@ -8,21 +8,18 @@ use std::{
 use tracing::Instrument as _;
 
 use super::{
-    Control, DeploymentBuilder, Report, Session, Stop,
-    assemble::{Reading, assemble},
-    history::History,
-    parts::Parts,
-    session::interrupted,
-    start::Start,
+    Control, DeploymentBuilder, DeploymentPreview, Report, Session, Stop, parts::Parts,
+    plan_preview::preview_of, session::interrupted,
 };
 use crate::{
     error::{DeployError, Problem},
-    event::{EventBus, EventKind, EventStream},
-    model::{DeploymentId, Epoch, WorkloadId},
-    strategy::{Outcome, Preview, preview},
+    event::{EventBus, EventKind, EventStream, Resolution},
+    model::{DeploymentId, WorkloadId},
+    pipeline,
+    strategy::Outcome,
 };
 
-/// One release on its way to being live.
+/// One release, or a whole [pipeline](crate::pipeline), on its way to being live.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -65,7 +62,7 @@ impl Deployment {
         DeploymentBuilder::new(workload)
     }
 
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),
             control: Control::default(),
@@ -105,8 +102,26 @@ impl Deployment {
     /// Dropping it equals a crash of the process: nothing is cleaned up, and the next run goes on.
     pub async fn run(&self) -> Result<Report, DeployError> {
         let _end = EndOfEvents(&self.bus);
-        let span = tracing::info_span!("deployment", workload = %self.parts.workload, release = %self.parts.release.id);
-        self.run_inside().instrument(span).await
+        let run = async { self.finish(Session::open(&self.parts, &self.control, &self.bus).await?).await };
+        run.instrument(self.span()).await
+    }
+
+    /// Goes on with a deployment that is [stuck](DeployError::Stuck) in a stage, as a person decided: the stage is tried
+    /// again, counts as done, or everything ends where it stands. [`run`](Self::run) would begin a new deployment.
+    ///
+    /// # Errors
+    /// Everything but success. It is refused if the newest deployment of these workloads is not stuck, or has another
+    /// plan.
+    ///
+    /// # Cancel safety
+    /// As that of [`run`](Self::run).
+    pub async fn resolve(&self, resolution: Resolution) -> Result<Report, DeployError> {
+        let _end = EndOfEvents(&self.bus);
+        let run = async {
+            let session = Session::open_stuck(&self.parts, &self.control, &self.bus, resolution);
+            self.finish(session.await?).await
+        };
+        run.instrument(self.span()).await
     }
 
     /// The exact list of actions that a run would take if nothing went wrong, each with its reason. Looks at the world
@@ -114,21 +129,20 @@ impl Deployment {
     ///
     /// # Errors
     /// The run would be refused.
-    pub async fn preview(&self) -> Result<Preview, DeployError> {
-        self.preview_of(None).await
+    pub async fn preview(&self) -> Result<DeploymentPreview, DeployError> {
+        preview_of(&self.parts, None).await
     }
 
     /// Like [`preview`](Self::preview), of a run that is aborted after this many actions: it shows the way back.
     ///
     /// # Errors
     /// The run would be refused.
-    pub async fn preview_failing_after(&self, actions: usize) -> Result<Preview, DeployError> {
-        self.preview_of(Some(actions)).await
+    pub async fn preview_failing_after(&self, actions: usize) -> Result<DeploymentPreview, DeployError> {
+        preview_of(&self.parts, Some(actions)).await
     }
 
-    async fn run_inside(&self) -> Result<Report, DeployError> {
-        let mut session = Session::open(&self.parts, &self.control, &self.bus).await?;
-        let result = session.run().await;
+    async fn finish(&self, mut session: Session<'_>) -> Result<Report, DeployError> {
+        let result = pipeline::run(&mut session).await;
         if let Err(stop @ (Stop::Asked(_) | Stop::Lock(_))) = &result {
             // If the lock was lost this is refused, and rightly so.
             let why = crate::error::report(stop);
@@ -142,19 +156,8 @@ impl Deployment {
         }
     }
 
-    async fn preview_of(&self, failing_after: Option<usize>) -> Result<Preview, DeployError> {
-        let parts = &*self.parts;
-        let history = History::read(parts).await.map_err(|error| {
-            DeployError::Refused(vec![Problem::new("journal", crate::error::report(&error))])
-        })?;
-        let epoch = Epoch::default();
-        let context = parts.context(&parts.id, epoch);
-        let start = Start::look(parts, &context, &history).await.map_err(DeployError::Refused)?;
-        let whole_sets = start.rollout.plan.router.as_ref().is_some_and(|router| !router.members);
-        let reading = Reading { probed: false, whole_sets };
-        let seen = assemble(&start.look, &start.memory, &[].into(), reading, start.at);
-        let (plan, state) = (&start.rollout.plan, &start.rollout.state);
-        Ok(preview(&*parts.strategy, plan, state, &seen, failing_after))
+    fn span(&self) -> tracing::Span {
+        tracing::info_span!("deployment", deployment = %self.parts.id)
     }
 }
 

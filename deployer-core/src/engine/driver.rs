@@ -11,15 +11,15 @@ use super::{
     gates::{GateDesk, verified},
     observe::look,
     pace::Pace,
-    parts::{KnownReleases, Parts},
+    parts::{KnownReleases, RolloutParts},
     probes::Probes,
-    recover::Rollout,
     wake::{Hints, Wake},
 };
 use crate::{
     error::{BackendError, ErrorKind, Retry},
     event::{CommandResult, EventKind},
-    model::{Artifact, Epoch, GateId, ReleaseId, SetSpec, Timestamp},
+    model::{Artifact, Epoch, GateId, ReleaseId, SetSpec, Timestamp, WorkloadId},
+    pipeline::Rollout,
     ports::{CallContext, GateWindow},
     strategy::{
         Command, CommandFailure, CommandKind, Decision, Observation, Outcome, Plan, RolloutState, Seen,
@@ -33,11 +33,12 @@ const MEMORY_LIMIT: usize = 16 * 1024;
 /// What a driver works with.
 #[derive(Debug)]
 pub(crate) struct Driver<'a> {
-    parts: &'a Parts,
+    parts: &'a RolloutParts,
     control: &'a Control,
     recorder: &'a mut Recorder,
     known: &'a KnownReleases,
     context: CallContext,
+    locked: &'a [WorkloadId],
     lock_epoch: Epoch,
     plan: Plan,
     state: RolloutState,
@@ -64,11 +65,13 @@ pub(crate) struct Driver<'a> {
 /// What does not belong to the rollout itself.
 #[derive(Debug)]
 pub(crate) struct Surroundings<'a> {
-    pub(crate) parts: &'a Parts,
+    pub(crate) parts: &'a RolloutParts,
     pub(crate) control: &'a Control,
     pub(crate) recorder: &'a mut Recorder,
     pub(crate) known: &'a KnownReleases,
     pub(crate) context: CallContext,
+    /// All workloads of the deployment.
+    pub(crate) locked: &'a [WorkloadId],
     /// The epoch that the lock gave, to renew it with.
     pub(crate) lock_epoch: Epoch,
 }
@@ -76,14 +79,15 @@ pub(crate) struct Surroundings<'a> {
 impl<'a> Driver<'a> {
     /// Goes on with a rollout where it stands.
     pub(crate) fn new(around: Surroundings<'a>, rollout: Rollout) -> Self {
-        let Surroundings { parts, control, recorder, known, context, lock_epoch } = around;
-        let now = parts.clock.now();
+        let Surroundings { parts, control, recorder, known, context, locked, lock_epoch } = around;
+        let now = parts.tools.clock.now();
         let unknown = "it was not looked at yet".to_owned();
         Self {
             parts,
             control,
             recorder,
             known,
+            locked,
             lock_epoch,
             state: rollout.state.resumed(&rollout.plan, now),
             plan: rollout.plan,
@@ -91,7 +95,7 @@ impl<'a> Driver<'a> {
             look: Look { target: Seen::Unknown { why: unknown }, traffic: None, in_flight: [].into() },
             looked_at: now,
             renewed_at: now,
-            probes: Probes::new(parts.check.clone(), &parts.probing, &parts.clock, &context),
+            probes: Probes::new(parts.check.clone(), &parts.probing, &parts.tools.clock, &context),
             context,
             hints: Hints::default(),
             pace: Pace::default(),
@@ -144,7 +148,7 @@ impl<'a> Driver<'a> {
                 Decision::Wait { why, until } => self.wait(why, until, &seen).await?,
                 Decision::Pause { why } => {
                     let why = WaitReason::Other { why: why.to_string() };
-                    self.wait(why, seen.now.after(self.parts.engine.idle_look), &seen).await?;
+                    self.wait(why, seen.now.after(self.parts.tools.engine.idle_look), &seen).await?;
                 }
                 Decision::Finish(outcome) => break outcome,
             }
@@ -162,7 +166,7 @@ impl<'a> Driver<'a> {
 
     /// Looks, unless the last look is recent and nothing happened since.
     async fn refresh(&mut self) {
-        let old = self.parts.clock.now().since(self.looked_at) > self.parts.engine.active_look;
+        let old = self.parts.tools.clock.now().since(self.looked_at) > self.parts.tools.engine.active_look;
         if !self.stale && !old {
             return;
         }
@@ -178,7 +182,7 @@ impl<'a> Driver<'a> {
     fn observation(&self) -> Observation {
         let whole_sets = self.plan.router.as_ref().is_some_and(|router| !router.members);
         let reading = Reading { probed: self.parts.check.is_some(), whole_sets };
-        let now = self.parts.clock.now();
+        let now = self.parts.tools.clock.now();
         let mut seen = assemble(&self.look, &self.memory, &self.probes.histories(), reading, now);
         seen.prepared.clone_from(&self.prepared);
         seen.accepted.clone_from(&self.accepted);
@@ -220,13 +224,13 @@ impl<'a> Driver<'a> {
             windows.iter().filter_map(|(gate, window)| self.gates.too_early(gate, window)).min()
         } else {
             let unclear = std::mem::take(&mut self.unclear);
-            Some(self.pace.before_act(commands, unclear, &self.parts.engine))
+            Some(self.pace.before_act(commands, unclear, &self.parts.tools.engine))
         };
         let Some(pause) = pause.filter(|pause| !pause.is_zero()) else { return false };
         self.recorder.note(format!("the same action was decided again; it is held back for {pause:?}"));
         tokio::select! {
             () = self.control.changed() => (),
-            () = self.parts.clock.sleep(pause) => (),
+            () = self.parts.tools.clock.sleep(pause) => (),
         }
         self.stale = true;
         true
@@ -248,7 +252,7 @@ impl<'a> Driver<'a> {
         };
         let ended = hands.carry_out(&commands).await;
         let windows = hands.windows;
-        let now = self.parts.clock.now();
+        let now = self.parts.tools.clock.now();
         let mut conflict = false;
         for ((command, ended), number) in commands.iter().zip(ended).zip(0..) {
             let failed = match ended {
@@ -329,12 +333,12 @@ impl<'a> Driver<'a> {
 
     async fn wait(&mut self, why: WaitReason, until: Timestamp, seen: &Observation) -> Result<(), Stop> {
         let now = seen.now;
-        let look_again = now.after(self.pace.next_look(&why, &self.parts.engine));
+        let look_again = now.after(self.pace.next_look(&why, &self.parts.tools.engine));
         let mut deadline = if until > now { until.min(look_again) } else { look_again };
         if let Some(gate) = self.gates.next_at(now) {
             deadline = deadline.min(gate);
         }
-        let deadline = deadline.max(now.after(self.parts.engine.first_look / 2));
+        let deadline = deadline.max(now.after(self.parts.tools.engine.first_look / 2));
         if self.shown.as_ref() != Some(&why) {
             self.recorder.progress(EventKind::Waiting { why: why.clone(), until });
             self.shown = Some(why);
@@ -350,9 +354,9 @@ impl<'a> Driver<'a> {
     }
 
     async fn sleep(&mut self, deadline: Timestamp) -> Result<Wake, Stop> {
-        let clock = &self.parts.clock;
+        let clock = &self.parts.tools.clock;
         loop {
-            let renew_at = self.renewed_at.after(self.parts.engine.renew_lock);
+            let renew_at = self.renewed_at.after(self.parts.tools.engine.renew_lock);
             let pause = deadline.min(renew_at).since(clock.now());
             let wake = tokio::select! {
                 biased;
@@ -369,8 +373,8 @@ impl<'a> Driver<'a> {
     }
 
     async fn follow_hint(&mut self) {
-        let gap = self.pace.hint_gap(&self.parts.engine);
-        let passed = self.parts.clock.now().since(self.looked_at);
+        let gap = self.pace.hint_gap(&self.parts.tools.engine);
+        let passed = self.parts.tools.clock.now().since(self.looked_at);
         // A hint can wait; a person and an instance that became ready cannot.
         tokio::select! {
             biased;
@@ -382,7 +386,7 @@ impl<'a> Driver<'a> {
                 self.stale = true;
                 return self.pace.quicken();
             }
-            () = self.parts.clock.sleep(gap.saturating_sub(passed)) => {}
+            () = self.parts.tools.clock.sleep(gap.saturating_sub(passed)) => {}
         }
         let before = self.look.clone();
         self.stale = true;
@@ -396,9 +400,8 @@ impl<'a> Driver<'a> {
 
     /// Makes sure that nobody took over.
     async fn renew(&mut self) -> Result<(), Stop> {
-        self.renewed_at = self.parts.clock.now();
-        let workloads = std::slice::from_ref(&self.parts.workload);
-        Ok(self.parts.lock.renew(workloads, self.lock_epoch).await?)
+        self.renewed_at = self.parts.tools.clock.now();
+        Ok(self.parts.tools.lock.renew(self.locked, self.lock_epoch).await?)
     }
 
     async fn collect_evidence(&mut self, state: &RolloutState, seen: &Observation) -> bool {
@@ -407,11 +410,11 @@ impl<'a> Driver<'a> {
 
     async fn finish(&mut self, outcome: &Outcome) {
         if !matches!(outcome, Outcome::Superseded { .. }) {
-            self.stale |= self.parts.clock.now().since(self.looked_at) > Duration::ZERO;
+            self.stale |= self.parts.tools.clock.now().since(self.looked_at) > Duration::ZERO;
             self.refresh().await;
         }
         let seen = self.observation();
-        self.recorder.tale().live(&seen);
+        self.recorder.live(&seen);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use super::{Recorder, call::within, parts::Parts};
+use super::{Recorder, call::within, parts::RolloutParts};
 use crate::{
     event::EventKind,
     model::{Evidence, InstanceId, InstancePhase},
@@ -49,7 +49,7 @@ impl Collector {
     /// ready. Returns whether there was any: then time has passed.
     pub(super) async fn collect(
         &mut self,
-        parts: &Parts,
+        parts: &RolloutParts,
         context: &CallContext,
         recorder: &Recorder,
         state: &RolloutState,
@@ -68,7 +68,7 @@ impl Collector {
         }
         let evidence = join_all(failed.iter().map(|(instance, _)| {
             let call = parts.target.evidence(context, instance);
-            within(&*parts.clock, parts.engine.call_deadline, "take evidence", call)
+            within(&*parts.tools.clock, parts.tools.engine.call_deadline, "take evidence", call)
         }))
         .await;
         for ((instance, why), evidence) in failed.into_iter().zip(evidence) {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use super::{
     assemble::Memory,
     call::{Limited, limited},
-    parts::Parts,
+    parts::RolloutParts,
 };
 use crate::{
     model::{AttachPoint, GateId, Instance, SetId, Timestamp},
@@ -90,7 +90,7 @@ impl GateDesk {
 
 /// Asks one gate. What it cannot say in time is unknown.
 pub(super) async fn ask(
-    parts: &Parts,
+    parts: &RolloutParts,
     context: &CallContext,
     gate: &GateId,
     window: &GateWindow,
@@ -98,13 +98,13 @@ pub(super) async fn ask(
     let unknown = |reason: String| GateAnswer {
         verdict: Verdict::Unknown { reason },
         memory: window.memory.clone(),
-        next_at: parts.clock.now().after(AFTER_NO_ANSWER),
+        next_at: parts.tools.clock.now().after(AFTER_NO_ANSWER),
     };
     let Some(known) = parts.gates.get(gate) else {
         return unknown(format!("this deployment has no gate {gate}"));
     };
-    let limit = parts.engine.call_deadline;
-    match limited(&*parts.clock, limit, known.evaluate(context, window)).await {
+    let limit = parts.tools.engine.call_deadline;
+    match limited(&*parts.tools.clock, limit, known.evaluate(context, window)).await {
         Limited::Done(answer) => answer,
         Limited::TimedOut => unknown(format!("no answer within {limit:?}")),
         Limited::Panicked => unknown("the gate panicked".to_owned()),

@@ -1,13 +1,13 @@
 //! What the journals of a workload say of its past.
 
 use super::{
-    parts::{KnownReleases, Parts},
-    recover::{Recovery, plan},
+    parts::KnownReleases,
+    recover::{Past, Recovery, plan},
 };
 use crate::{
     event::Event,
-    model::{PinnedRelease, Release, SetId},
-    ports::JournalError,
+    model::{PinnedRelease, Release, SetId, WorkloadId},
+    ports::{Journal, JournalError},
 };
 
 /// How many succeeded releases are the history.
@@ -20,6 +20,8 @@ const LOOKED_AT: usize = 30;
 pub(super) struct History {
     /// The newest deployment that could be read, if it has not ended: the only one that may go on.
     pub(super) open: Option<(Recovery, Vec<Event>)>,
+    /// The newest deployment, if a person has to look at it.
+    pub(super) stuck: Option<(Recovery, Vec<Event>)>,
     /// Older ones that have not ended, newest first.
     pub(super) abandoned: Vec<(Recovery, Vec<Event>)>,
     /// The last succeeded releases, newest first, each once.
@@ -32,15 +34,15 @@ pub(super) struct History {
 
 impl History {
     /// Reads the journals, newest first. Those that cannot be read are noted and never block.
-    pub(super) async fn read(parts: &Parts) -> Result<Self, JournalError> {
+    pub(super) async fn read(journal: &dyn Journal, workload: &WorkloadId) -> Result<Self, JournalError> {
         let mut history = Self::default();
         let mut newest = true;
-        let deployments = parts.journal.list(&parts.workload).await?;
+        let deployments = journal.list(workload).await?;
         for (looked_at, deployment) in deployments.iter().rev().enumerate() {
             if looked_at >= LOOKED_AT && history.succeeded.len() >= SUCCEEDED {
                 break;
             }
-            let events = match parts.journal.load(deployment).await {
+            let events = match journal.load(deployment).await {
                 Ok(events) => events,
                 Err(error) => {
                     history.notes.push(format!("the journal of {deployment} is passed over: {error}"));
@@ -48,7 +50,7 @@ impl History {
                 }
             };
             match plan(&events) {
-                Ok(recovery) => history.take_in(recovery, events, std::mem::take(&mut newest)),
+                Ok(recovery) => history.take_in(workload, recovery, events, std::mem::take(&mut newest)),
                 Err(why) => {
                     history.notes.push(format!("the journal of {deployment} is passed over: {why}"));
                 }
@@ -57,15 +59,16 @@ impl History {
         Ok(history)
     }
 
-    fn take_in(&mut self, recovery: Recovery, events: Vec<Event>, newest: bool) {
-        if let Some(pinned) = &recovery.pinned {
-            self.known.entry(SetId::from(&pinned.release.id)).or_insert_with(|| pinned.clone());
+    fn take_in(&mut self, workload: &WorkloadId, recovery: Recovery, events: Vec<Event>, newest: bool) {
+        if let Some(Past { pinned, is_live }) = recovery.past(workload) {
             let is_new = self.succeeded.iter().all(|known| known.release.id != pinned.release.id);
-            if recovery.succeeded() && is_new && self.succeeded.len() < SUCCEEDED {
+            if is_live && is_new && self.succeeded.len() < SUCCEEDED {
                 self.succeeded.push(pinned.clone());
             }
+            self.known.entry(SetId::from(&pinned.release.id)).or_insert(pinned);
         }
         match (recovery.has_ended(), newest) {
+            (true, true) if recovery.is_stuck() => self.stuck = Some((recovery, events)),
             (true, _) => {}
             (false, true) => self.open = Some((recovery, events)),
             (false, false) => self.abandoned.push((recovery, events)),

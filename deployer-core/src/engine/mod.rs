@@ -10,6 +10,7 @@
 
 mod apply;
 mod assemble;
+mod base;
 mod builder;
 mod call;
 mod check;
@@ -23,6 +24,7 @@ mod notices;
 mod observe;
 mod pace;
 mod parts;
+mod plan_preview;
 mod probes;
 mod recorder;
 mod recover;
@@ -37,11 +39,16 @@ pub use builder::DeploymentBuilder;
 pub use control::Control;
 pub use deployment::Deployment;
 pub use evidence::InstanceEvidence;
-pub use report::{LiveSet, Report, StageReport, TimelineEntry};
+pub use plan_preview::{DeploymentPreview, StagePreview};
+pub use report::{LiveSet, Report, RolloutReport, StageReport, TimelineEntry};
 pub use settings::{EngineSettings, ProbeSettings, RetryPolicy};
 pub use shared::IntoShared;
 
+pub(crate) use base::{Base, base_setters};
+pub(crate) use builder::name_by_time;
+pub(crate) use call::doubled;
+pub(crate) use check::check_engine;
 pub(crate) use driver::Driver;
+pub(crate) use parts::{Parts, RolloutParts, StageParts, StageWork};
 pub(crate) use recorder::Recorder;
-pub(crate) use recover::Next;
 pub(crate) use session::{Session, Stop};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     assemble::{Look, Memory, Remembered, in_rotation},
     call::within,
-    parts::Parts,
+    parts::RolloutParts,
 };
 use crate::{
     model::{
@@ -18,13 +18,13 @@ use crate::{
 /// Looks at target and router at once, and then at the requests that leaving instances still answer. A backend that
 /// does not answer is unknown; looking again is for the loop.
 pub(super) async fn look(
-    parts: &Parts,
+    parts: &RolloutParts,
     context: &CallContext,
     memory: &mut Memory,
     stable: Option<&SetId>,
 ) -> (Look, Timestamp) {
     let (target, traffic) = tokio::join!(look_at_target(parts, context), look_at_router(parts, context));
-    let now = parts.clock.now();
+    let now = parts.tools.clock.now();
     let mut look = Look { target, traffic, in_flight: BTreeMap::new() };
     if let Seen::Known(view) = &look.target {
         memory.take_in(view, now);
@@ -42,27 +42,27 @@ pub(super) async fn look(
             Err(why) => look.traffic = Some(Seen::Unknown { why }),
         }
     }
-    (look, parts.clock.now())
+    (look, parts.tools.clock.now())
 }
 
-async fn look_at_target(parts: &Parts, context: &CallContext) -> Seen<WorkloadView> {
+async fn look_at_target(parts: &RolloutParts, context: &CallContext) -> Seen<WorkloadView> {
     let operation = format!("observe {} at {}", context.workload, parts.target.name());
     let call = parts.target.observe(context);
-    within(&*parts.clock, parts.engine.call_deadline, &operation, call)
+    within(&*parts.tools.clock, parts.tools.engine.call_deadline, &operation, call)
         .await
         .map_or_else(|error| Seen::Unknown { why: error.report() }, Seen::Known)
 }
 
-async fn look_at_router(parts: &Parts, context: &CallContext) -> Option<Seen<TrafficView>> {
+async fn look_at_router(parts: &RolloutParts, context: &CallContext) -> Option<Seen<TrafficView>> {
     let router = parts.router.as_ref()?;
     let operation = format!("ask {} for the traffic of {}", router.name(), context.workload);
     let call = router.current(context);
-    let view = within(&*parts.clock, parts.engine.call_deadline, &operation, call).await;
+    let view = within(&*parts.tools.clock, parts.tools.engine.call_deadline, &operation, call).await;
     Some(view.map_or_else(|error| Seen::Unknown { why: error.report() }, Seen::Known))
 }
 
 async fn count_in_flight(
-    parts: &Parts,
+    parts: &RolloutParts,
     router: &dyn TrafficRouter,
     context: &CallContext,
     memory: &Memory,
@@ -87,7 +87,7 @@ async fn count_in_flight(
     }
     let operation = format!("ask {} for requests in flight", router.name());
     let call = router.in_flight(context, &members);
-    let counts = within(&*parts.clock, parts.engine.call_deadline, &operation, call)
+    let counts = within(&*parts.tools.clock, parts.tools.engine.call_deadline, &operation, call)
         .await
         .map_err(|error| error.report())?;
     if counts.len() != members.len() {

@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{notices::Notices, parts::Parts, report::Tale};
+use super::{notices::Notices, parts::Tools, report::Tale};
 use crate::{
     event::{Event, EventBus, EventKind, line},
-    model::{DeploymentId, Epoch, StageId},
+    model::{DeploymentId, Epoch, StageId, WorkloadId},
+    pipeline::Progress,
     ports::{Clock, Journal, JournalError},
+    strategy::Observation,
 };
 
 /// Writes down what happens in one run.
@@ -20,39 +22,44 @@ pub(crate) struct Recorder {
     epoch: Epoch,
     next: u64,
     path: Vec<StageId>,
+    progress: Progress,
     tale: Mutex<Tale>,
 }
 
 impl Recorder {
-    /// Goes on behind these events; none for a deployment that has not been created.
+    /// Goes on behind these events, which have come this far; none for a deployment that has not been created.
     pub(crate) fn new(
-        parts: &Parts,
+        tools: &Tools,
         bus: EventBus,
-        deployment: DeploymentId,
-        epoch: Epoch,
-        before: &[Event],
+        (deployment, epoch): (DeploymentId, Epoch),
+        (before, progress): (&[Event], Progress),
     ) -> Self {
-        let mut tale = Tale::new(parts, &deployment);
+        let mut tale = Tale::new(&deployment, tools.clock.now());
         for event in before {
             tale.hear(event);
         }
         Self {
-            journal: Arc::clone(&parts.journal),
-            clock: Arc::clone(&parts.clock),
+            journal: Arc::clone(&tools.journal),
+            clock: Arc::clone(&tools.clock),
             bus,
-            notices: Notices::new(&parts.notifiers, &parts.clock, parts.engine.call_deadline),
+            notices: Notices::new(&tools.notifiers, &tools.clock, tools.engine.call_deadline),
             deployment,
             epoch,
             next: before.last().map_or(0, |event| event.seq + 1),
             path: Vec::new(),
+            progress,
             tale: Mutex::new(tale),
         }
     }
 
     /// Writes the first event of the deployment.
-    pub(crate) async fn create(&mut self, parts: &Parts, kind: EventKind) -> Result<(), JournalError> {
+    pub(crate) async fn create(
+        &mut self,
+        workloads: &[WorkloadId],
+        kind: EventKind,
+    ) -> Result<(), JournalError> {
         let event = self.event(self.next, kind);
-        self.journal.create(std::slice::from_ref(&parts.workload), &event).await?;
+        self.journal.create(workloads, &event).await?;
         self.next += 1;
         self.publish(event);
         Ok(())
@@ -63,6 +70,8 @@ impl Recorder {
         let event = self.event(self.next, kind);
         self.journal.append(&event).await?;
         self.next += 1;
+        let followed = self.progress.follow(&event);
+        debug_assert_eq!(followed, Ok(()), "what is written can be read again: {event:?}");
         self.publish(event);
         Ok(())
     }
@@ -85,6 +94,16 @@ impl Recorder {
     /// What follows happens outside the innermost stage.
     pub(crate) fn leave(&mut self) {
         self.path.pop();
+    }
+
+    /// How far the deployment is.
+    pub(crate) fn progress_so_far(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// What is there at the end of a rollout.
+    pub(crate) fn live(&self, seen: &Observation) {
+        self.tale().live(self.path.last(), seen);
     }
 
     /// What happened so far.

@@ -2,58 +2,52 @@
 
 use crate::{
     event::{Event, EventKind},
-    model::{Artifact, DeploymentId, Epoch, PinnedRelease, Timestamp, WorkloadId},
-    strategy::{Outcome, Phase, Plan, RolloutState},
+    model::{DeploymentId, Epoch, PinnedRelease, Timestamp, WorkloadId},
+    pipeline::Progress,
+    strategy::Outcome,
 };
-
-/// What a rollout was started with and what it remembers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Rollout {
-    pub(crate) plan: Plan,
-    pub(crate) state: RolloutState,
-}
-
-/// What has to be done next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// The stage has not begun.
-    StartStage,
-    /// The rollout has not begun.
-    StartRollout,
-    /// The rollout goes on.
-    GoOn(Box<Rollout>),
-    /// The rollout ended, the stage did not.
-    EndStage(Outcome),
-    /// All stages ended, the deployment did not.
-    EndDeployment(Outcome),
-    /// Nothing: it ended.
-    Nothing(Outcome),
-}
 
 /// Where a deployment stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Recovery {
     pub(crate) deployment: DeploymentId,
-    pub(crate) workload: WorkloadId,
+    pub(crate) workloads: Vec<WorkloadId>,
     pub(crate) plan_hash: String,
     pub(crate) started_at: Timestamp,
+    pub(crate) finished_at: Timestamp,
     /// The epoch of its last event.
     pub(crate) epoch: Epoch,
-    /// What its release resolved to, if it was prepared.
-    pub(crate) pinned: Option<PinnedRelease>,
-    /// The new release was it, whatever came then: only old sets were left to be retired.
-    pub(crate) is_final: bool,
-    pub(crate) next: Next,
+    pub(crate) progress: Progress,
+}
+
+/// What a deployment meant for one of its workloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// What its release resolved to.
+    pub(crate) pinned: PinnedRelease,
+    /// Its release is the one to go back to.
+    pub(crate) is_live: bool,
 }
 
 impl Recovery {
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.next, Next::Nothing(_))
+        self.progress.ended.is_some()
     }
 
-    /// Its release is the one to go back to.
-    pub(crate) fn succeeded(&self) -> bool {
-        self.is_final || self.next == Next::Nothing(Outcome::Succeeded)
+    pub(crate) fn is_stuck(&self) -> bool {
+        matches!(self.progress.ended, Some(Outcome::Stuck { .. }))
+    }
+
+    /// What it meant for this workload, if its release was prepared at all.
+    pub(crate) fn past(&self, workload: &WorkloadId) -> Option<Past> {
+        let stages = self.progress.stages.iter();
+        let mut of_it = stages.filter(|stage| stage.outline.workload.as_ref() == Some(workload));
+        of_it.find_map(|stage| {
+            let rollout = &stage.forward.as_ref()?.rollout;
+            let artifact = rollout.state.artifact.clone()?;
+            let pinned = PinnedRelease { release: rollout.plan.release.clone(), artifact };
+            Some(Past { pinned, is_live: stage.is_live() })
+        })
     }
 }
 
@@ -63,56 +57,23 @@ impl Recovery {
 /// Events that no deployment writes in this order.
 pub(crate) fn plan(events: &[Event]) -> Result<Recovery, String> {
     let [first, rest @ ..] = events else { return Err("it has no events".to_owned()) };
-    let EventKind::DeploymentStarted { workload, plan_hash, .. } = &first.kind else {
+    let EventKind::DeploymentStarted { workloads, stages, plan_hash, .. } = &first.kind else {
         return Err("its first event does not start a deployment".to_owned());
     };
-    let mut next = Next::StartStage;
-    let (mut pinned, mut is_final) = (None, false);
+    let mut progress = Progress::begin(stages);
     for event in rest {
-        if let Next::Nothing(_) = next {
-            return Err(format!("event {} follows the last one", event.seq));
-        }
-        next = follow(next, &event.kind).map_err(|why| format!("event {}: {why}", event.seq))?;
-        if let Next::GoOn(rollout) = &next {
-            pinned = pin(rollout).or(pinned);
-            is_final = rollout.state.is_forward() && rollout.state.phase == Phase::Retiring;
-        }
+        progress.follow(event).map_err(|why| format!("event {}: {why}", event.seq))?;
     }
+    let last = events.last().unwrap_or(first);
     Ok(Recovery {
         deployment: first.deployment.clone(),
-        workload: workload.clone(),
+        workloads: workloads.clone(),
         plan_hash: plan_hash.clone(),
         started_at: first.at,
-        epoch: events.last().map_or(first.epoch, |event| event.epoch),
-        pinned,
-        is_final,
-        next,
+        finished_at: last.at,
+        epoch: last.epoch,
+        progress,
     })
-}
-
-fn pin(rollout: &Rollout) -> Option<PinnedRelease> {
-    let artifact: Artifact = rollout.state.artifact.clone()?;
-    Some(PinnedRelease { release: rollout.plan.release.clone(), artifact })
-}
-
-fn follow(next: Next, kind: &EventKind) -> Result<Next, &'static str> {
-    match (next, kind) {
-        (_, EventKind::DeploymentFinished { outcome }) => Ok(Next::Nothing(outcome.clone())),
-        (Next::StartStage, EventKind::StageStarted) => Ok(Next::StartRollout),
-        (Next::StartRollout, EventKind::RolloutStarted { plan, state, .. }) => {
-            Ok(Next::GoOn(Box::new(Rollout { plan: (**plan).clone(), state: (**state).clone() })))
-        }
-        (Next::GoOn(rollout), EventKind::Advanced { state, .. }) => {
-            Ok(Next::GoOn(Box::new(Rollout { state: (**state).clone(), ..*rollout })))
-        }
-        (Next::GoOn(_), EventKind::RolloutFinished { outcome }) => Ok(Next::EndStage(outcome.clone())),
-        (Next::EndStage(outcome), EventKind::StageSucceeded | EventKind::StageFailed { .. }) => {
-            Ok(Next::EndDeployment(outcome))
-        }
-        (Next::GoOn(rollout), EventKind::Intent { .. }) => Ok(Next::GoOn(rollout)),
-        (next, EventKind::Resumed { .. } | EventKind::Interrupted { .. }) => Ok(next),
-        _ => Err("it does not follow from those before"),
-    }
 }
 
 #[cfg(test)]
@@ -121,8 +82,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{Release, ReleaseId, RolloutSettings, StageId, TargetCapabilities},
-        strategy::{Cause, Command, Direction},
+        event::{CrashKind, StageOutline, UndoKind},
+        model::{Artifact, Release, ReleaseId, RolloutSettings, StageId, TargetCapabilities},
+        pipeline::{Next, StagePhase, next},
+        strategy::{Cause, Command, Direction, Phase, Plan, RolloutState},
     };
 
     fn the_plan() -> Plan {
@@ -175,8 +138,14 @@ mod tests {
 
     fn journal() -> Vec<EventKind> {
         let started = EventKind::DeploymentStarted {
-            workload: WorkloadId::new("web").unwrap(),
-            stages: Vec::new(),
+            workloads: vec![WorkloadId::new("web").unwrap()],
+            stages: vec![StageOutline {
+                id: StageId::new("rollout").unwrap(),
+                what: "a rollout".into(),
+                workload: Some(WorkloadId::new("web").unwrap()),
+                undo: UndoKind::Rollout,
+                after_crash: CrashKind::GoesOn,
+            }],
             plan_hash: "hash".into(),
             owner: "me".into(),
         };
@@ -197,7 +166,7 @@ mod tests {
             intent(),
             advanced(state(Phase::Retiring)),
             EventKind::RolloutFinished { outcome: outcome.clone() },
-            EventKind::StageSucceeded,
+            EventKind::StageSucceeded { output: serde_json::Value::Null },
             EventKind::DeploymentFinished { outcome },
         ]
     }
@@ -214,17 +183,30 @@ mod tests {
         kinds.into_iter().zip(0..).map(event).collect()
     }
 
+    fn past(events: &[Event]) -> Option<Past> {
+        plan(events).unwrap().past(&WorkloadId::new("web").unwrap())
+    }
+
     #[test]
     fn every_prefix_says_what_comes_next() {
         let all = events(journal());
         let names: Vec<String> = (1..=all.len())
-            .map(|length| match plan(&all[..length]).unwrap().next {
-                Next::GoOn(rollout) => format!("{:?}", rollout.state.phase),
-                Next::StartStage => "stage".into(),
-                Next::StartRollout => "rollout".into(),
-                Next::EndStage(_) => "end stage".into(),
-                Next::EndDeployment(_) => "end".into(),
-                Next::Nothing(_) => "nothing".into(),
+            .map(|length| {
+                let progress = plan(&all[..length]).unwrap().progress;
+                let run = progress.stages[0].forward.as_ref();
+                match (next(&progress), progress.stages[0].phase, run) {
+                    (Next::Stage(0), StagePhase::Waiting, _) => "stage".into(),
+                    (Next::Stage(0), StagePhase::Running, None) => "rollout".into(),
+                    (Next::Stage(0), StagePhase::Running, Some(run)) if run.outcome.is_some() => {
+                        "end stage".into()
+                    }
+                    (Next::Stage(0), StagePhase::Running, Some(run)) => {
+                        format!("{:?}", run.rollout.state.phase)
+                    }
+                    (Next::End(_), ..) => "end".into(),
+                    (Next::Nothing(_), ..) => "nothing".into(),
+                    other => panic!("{other:?}"),
+                }
             })
             .collect();
         let p = "Provisioning";
@@ -249,12 +231,13 @@ mod tests {
     #[test]
     fn the_epoch_and_the_pinned_release_are_the_last_ones() {
         let all = events(journal());
-        assert_eq!(plan(&all[..4]).unwrap().pinned, None);
+        assert_eq!(past(&all[..4]), None);
+        assert_eq!(&*past(&all[..5]).unwrap().pinned.artifact.digest, "sha");
         let recovery = plan(&all[..5]).unwrap();
-        assert_eq!(&*recovery.pinned.as_ref().unwrap().artifact.digest, "sha");
-        assert_eq!((recovery.epoch, recovery.is_final, recovery.succeeded()), (Epoch(1), false, false));
-        let recovery = plan(&all).unwrap();
-        assert_eq!((recovery.epoch, recovery.has_ended(), recovery.succeeded()), (Epoch(2), true, true));
+        assert_eq!((recovery.epoch, past(&all[..5]).unwrap().is_live), (Epoch(1), false));
+        let recovery_of_all = plan(&all).unwrap();
+        assert_eq!((recovery_of_all.epoch, recovery_of_all.has_ended()), (Epoch(2), true));
+        assert!(past(&all).unwrap().is_live);
     }
 
     #[test]
@@ -262,13 +245,13 @@ mod tests {
         let mut kinds = journal();
         kinds.truncate(9);
         kinds.push(EventKind::DeploymentFinished { outcome: Outcome::Superseded { by: "d2".into() } });
-        assert!(plan(&events(kinds)).unwrap().succeeded());
+        assert!(past(&events(kinds)).unwrap().is_live);
         let mut kinds = journal();
         kinds.truncate(5);
         let mut back = state(Phase::Retiring);
         back.direction = Direction::Backward { cause: Cause::NoProgress { waiting_for: "it".into() } };
         kinds.push(advanced(back));
-        assert!(!plan(&events(kinds)).unwrap().succeeded());
+        assert!(!past(&events(kinds)).unwrap().is_live);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{InstanceEvidence, parts::Parts};
+use super::InstanceEvidence;
 use crate::{
     event::{Event, EventKind, OutcomeText},
     model::{DeploymentId, InstancePhase, ReleaseId, SetId, StageId, Timestamp, WorkloadId},
@@ -49,6 +49,21 @@ pub struct LiveSet {
     pub weight: Option<u32>,
 }
 
+/// How one rollout went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutReport {
+    /// The stage that ran it.
+    pub stage: StageId,
+    /// Of what.
+    pub workload: WorkloadId,
+    /// The new release.
+    pub release: ReleaseId,
+    /// The release that was live before, if one was known.
+    pub stable: Option<ReleaseId>,
+    /// What was there at its end.
+    pub live: Vec<LiveSet>,
+}
+
 /// What happened, what is live now, and what can be done.
 ///
 /// Its `Display` is that for people, in several lines.
@@ -56,12 +71,8 @@ pub struct LiveSet {
 pub struct Report {
     /// Which deployment.
     pub deployment: DeploymentId,
-    /// Of what.
-    pub workload: WorkloadId,
-    /// The new release.
-    pub release: ReleaseId,
-    /// The release that was live before, if one was known.
-    pub stable: Option<ReleaseId>,
+    /// Of what, sorted.
+    pub workloads: Vec<WorkloadId>,
     /// How it ended; `None` if it was interrupted and can be resumed.
     pub outcome: Option<Outcome>,
     /// When it began.
@@ -78,8 +89,8 @@ pub struct Report {
     pub decisions: u64,
     /// How many times something was done.
     pub actions: u64,
-    /// What was there at the end.
-    pub live: Vec<LiveSet>,
+    /// Its rollouts, in the order in which they began.
+    pub rollouts: Vec<RolloutReport>,
     /// What instances that failed left behind; at most five.
     pub evidence: Vec<InstanceEvidence>,
     /// Anything else worth knowing.
@@ -91,13 +102,10 @@ pub struct Report {
 pub(crate) struct Tale(Report);
 
 impl Tale {
-    pub(super) fn new(parts: &Parts, deployment: &DeploymentId) -> Self {
-        let now = parts.clock.now();
+    pub(super) fn new(deployment: &DeploymentId, now: Timestamp) -> Self {
         Self(Report {
             deployment: deployment.clone(),
-            workload: parts.workload.clone(),
-            release: parts.release.id.clone(),
-            stable: None,
+            workloads: Vec::new(),
             outcome: None,
             started_at: now,
             finished_at: now,
@@ -106,7 +114,7 @@ impl Tale {
             timeline: Vec::new(),
             decisions: 0,
             actions: 0,
-            live: Vec::new(),
+            rollouts: Vec::new(),
             evidence: Vec::new(),
             notes: Vec::new(),
         })
@@ -118,7 +126,10 @@ impl Tale {
         report.finished_at = event.at;
         let stage = event.path.last();
         match &event.kind {
-            EventKind::DeploymentStarted { .. } => report.started_at = event.at,
+            EventKind::DeploymentStarted { workloads, .. } => {
+                report.started_at = event.at;
+                report.workloads.clone_from(workloads);
+            }
             EventKind::Resumed { .. } => report.resumed += 1,
             EventKind::StageStarted => report.stages.extend(stage.map(|id| StageReport {
                 id: id.clone(),
@@ -126,10 +137,19 @@ impl Tale {
                 finished_at: None,
                 error: None,
             })),
-            EventKind::StageSucceeded => report.end_stage(event, None),
+            EventKind::StageSucceeded { .. } => report.end_stage(event, None),
             EventKind::StageFailed { message } => report.end_stage(event, Some(message.clone())),
-            EventKind::RolloutStarted { plan, .. } => {
-                report.stable = plan.stable_set.as_ref().map(SetId::release);
+            EventKind::RolloutStarted { plan, state, .. } if state.is_forward() => {
+                report.rollouts.extend(stage.map(|stage| RolloutReport {
+                    stage: stage.clone(),
+                    workload: plan.workload.clone(),
+                    release: plan.release.id.clone(),
+                    stable: plan.stable_set.as_ref().map(SetId::release),
+                    live: Vec::new(),
+                }));
+            }
+            EventKind::UndoStarted => {
+                report.mark(event.at, format!("undo {}", stage.map_or("", StageId::as_str)));
             }
             EventKind::Advanced { why, .. } => {
                 report.decisions += 1;
@@ -152,9 +172,11 @@ impl Tale {
         }
     }
 
-    /// What is there at the end.
-    pub(super) fn live(&mut self, seen: &Observation) {
-        let Seen::Known(sets) = &seen.sets else { return };
+    /// What is there at the end of the rollout of a stage.
+    pub(super) fn live(&mut self, stage: Option<&StageId>, seen: &Observation) {
+        let mut rollouts = self.0.rollouts.iter_mut().rev();
+        let rollout = rollouts.find(|rollout| Some(&rollout.stage) == stage);
+        let (Some(rollout), Seen::Known(sets)) = (rollout, &seen.sets) else { return };
         let split = match &seen.traffic {
             Some(Seen::Known(traffic)) => Some(&traffic.split),
             _ => None,
@@ -172,7 +194,7 @@ impl Tale {
                 set: set.set.clone(),
             }
         });
-        self.0.live = live.collect();
+        rollout.live = live.collect();
     }
 
     pub(super) fn into_report(self) -> Report {
@@ -206,16 +228,30 @@ impl Report {
         }
     }
 
+    /// What it put live, or was to: `v2 of web`.
+    fn subject(&self) -> String {
+        let of = |rollout: &RolloutReport| format!("{} of {}", rollout.release, rollout.workload);
+        let rollouts: Vec<_> = self.rollouts.iter().map(of).collect();
+        if rollouts.is_empty() { format!("deployment {}", self.deployment) } else { rollouts.join(" and ") }
+    }
+
     /// What a person can do now.
     fn advice(&self) -> String {
-        let release = &self.release;
+        let subject = self.subject();
+        let stable: Vec<_> = self.rollouts.iter().filter_map(|rollout| rollout.stable.clone()).collect();
         match &self.outcome {
-            Some(Outcome::Succeeded) => format!("nothing to do: {release} is live"),
-            Some(Outcome::RolledBack { .. } | Outcome::Aborted { .. }) => match &self.stable {
-                Some(stable) => format!("{stable} serves as before; mend {release} and deploy it again"),
-                None => format!("nothing served before; mend {release} and deploy it again"),
-            },
+            Some(Outcome::Succeeded) => format!("nothing to do: {subject} is live"),
+            Some(Outcome::RolledBack { .. } | Outcome::Aborted { .. }) if stable.is_empty() => {
+                format!("nothing served before; mend {subject} and deploy it again")
+            }
+            Some(Outcome::RolledBack { .. } | Outcome::Aborted { .. }) => {
+                let stable: Vec<_> = stable.iter().map(ReleaseId::as_str).collect();
+                format!("{} serves as before; mend {subject} and deploy it again", stable.join(" and "))
+            }
             Some(Outcome::Superseded { by }) => format!("look at {by}, which took over"),
+            Some(Outcome::Stuck { .. }) if self.stages.len() > self.rollouts.len() => {
+                "look at what is left and mend what keeps it; then retry, skip or abandon the stage".to_owned()
+            }
             Some(Outcome::Stuck { .. }) => {
                 "look at what is left, mend what keeps it, and deploy a release; what is left over is then retired".to_owned()
             }
@@ -227,7 +263,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}: ", self.release, self.workload)?;
+        write!(f, "{}: ", self.subject())?;
         match &self.outcome {
             Some(outcome) => writeln!(f, "{}", OutcomeText(outcome))?,
             None => writeln!(f, "interrupted")?,
@@ -238,8 +274,10 @@ impl fmt::Display for Report {
             "  deployment {}, began {}, took {took:?}, {} decisions, {} actions, resumed {} times",
             self.deployment, self.started_at, self.decisions, self.actions, self.resumed
         )?;
-        for set in &self.live {
-            write!(f, "  live: {} with {} running instances", set.set, set.running)?;
+        for (rollout, set) in
+            self.rollouts.iter().flat_map(|rollout| rollout.live.iter().map(move |set| (rollout, set)))
+        {
+            write!(f, "  live: {} of {} with {} running instances", set.set, rollout.workload, set.running)?;
             match set.weight {
                 Some(weight) => writeln!(f, ", {} in rotation, weight {weight}", set.in_rotation)?,
                 None => writeln!(f)?,
@@ -247,6 +285,12 @@ impl fmt::Display for Report {
         }
         if let Some(Outcome::Stuck { left, .. }) = &self.outcome {
             left.iter().try_for_each(|left| writeln!(f, "  left: {left}"))?;
+        }
+        for stage in &self.stages {
+            stage
+                .error
+                .as_ref()
+                .map_or(Ok(()), |error| writeln!(f, "  stage {} failed: {error}", stage.id))?;
         }
         for found in &self.evidence {
             write!(f, "  {} failed: {}", found.instance, found.why)?;

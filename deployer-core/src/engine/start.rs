@@ -4,12 +4,12 @@ use super::{
     assemble::{Look, Memory},
     history::History,
     observe::look,
-    parts::Parts,
-    recover::Rollout,
+    parts::RolloutParts,
 };
 use crate::{
     error::Problem,
     model::{InstancePhase, Replicas, SetId, Timestamp, WorkloadView},
+    pipeline::Rollout,
     ports::CallContext,
     strategy::{Plan, RolloutState, Seen},
 };
@@ -26,7 +26,7 @@ pub(crate) struct Start {
 impl Start {
     /// Looks at the world once. A look that fails is not repeated: nothing was done yet, and the caller can come again.
     pub(super) async fn look(
-        parts: &Parts,
+        parts: &RolloutParts,
         context: &CallContext,
         history: &History,
     ) -> Result<Self, Vec<Problem>> {
@@ -63,7 +63,7 @@ impl Start {
 }
 
 /// A set that no journal knows may be the live service: it is never taken for something left over.
-fn strangers(parts: &Parts, history: &History, view: &WorkloadView) -> Vec<Problem> {
+fn strangers(parts: &RolloutParts, history: &History, view: &WorkloadView) -> Vec<Problem> {
     let is_known = |set: &SetId| {
         *set == SetId::from(&parts.release.id)
             || parts.adopt.as_ref() == Some(set)
@@ -82,7 +82,7 @@ fn strangers(parts: &Parts, history: &History, view: &WorkloadView) -> Vec<Probl
         .collect()
 }
 
-fn replicas(parts: &Parts, view: &WorkloadView, stable: Option<&SetId>) -> Result<u32, Problem> {
+fn replicas(parts: &RolloutParts, view: &WorkloadView, stable: Option<&SetId>) -> Result<u32, Problem> {
     let owned = match parts.replicas {
         Replicas::Fixed(replicas) => return Ok(replicas),
         Replicas::OwnedByTarget => view.sets.iter().filter(|set| stable == Some(&set.set)),

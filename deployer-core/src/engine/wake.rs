@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
 
-use super::{call::within, parts::Parts};
+use super::{call::within, parts::RolloutParts};
 use crate::{
     model::Timestamp,
     ports::{CallContext, Changes},
@@ -43,20 +43,20 @@ impl std::fmt::Debug for Hints {
 
 impl Hints {
     /// Opens the streams that are not open, unless that was tried a moment ago.
-    pub(super) async fn open(&mut self, parts: &Parts, context: &CallContext) {
-        let now = parts.clock.now();
+    pub(super) async fn open(&mut self, parts: &RolloutParts, context: &CallContext) {
+        let now = parts.tools.clock.now();
         if now < self.reopen_at {
             return;
         }
-        self.reopen_at = now.after(REOPEN.max(parts.engine.active_look));
-        let limit = parts.engine.call_deadline;
+        self.reopen_at = now.after(REOPEN.max(parts.tools.engine.active_look));
+        let limit = parts.tools.engine.call_deadline;
         if self.target.is_none() {
             let call = parts.target.watch(context);
-            self.target = within(&*parts.clock, limit, "watch the target", call).await.ok();
+            self.target = within(&*parts.tools.clock, limit, "watch the target", call).await.ok();
         }
         if let (None, Some(router)) = (&self.router, &parts.router) {
             let call = router.watch(context);
-            self.router = within(&*parts.clock, limit, "watch the router", call).await.ok();
+            self.router = within(&*parts.tools.clock, limit, "watch the router", call).await.ok();
         }
     }
 

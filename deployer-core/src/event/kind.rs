@@ -4,17 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{DeploymentId, Epoch, Evidence, InstanceId, StageId, Timestamp, WorkloadId},
-    strategy::{Command, Outcome, Plan, RolloutState, WaitReason},
+    strategy::{Command, Outcome, Plan, Request, RolloutState, WaitReason},
 };
 
-/// A stage as the first event lists it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StageOutline {
-    /// Its name.
-    pub id: StageId,
-    /// How it is undone, in words.
-    pub undo: String,
-}
+use super::{Resolution, StageOutline};
 
 /// What happened. Durable kinds are journal records; the others are progress, may be dropped and are not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +16,8 @@ pub struct StageOutline {
 pub enum EventKind {
     /// First record of every deployment.
     DeploymentStarted {
-        /// What is deployed.
-        workload: WorkloadId,
+        /// What is deployed, sorted.
+        workloads: Vec<WorkloadId>,
         /// All stages.
         stages: Vec<StageOutline>,
         /// Hash of everything that makes the plan; resume with another one is refused.
@@ -40,7 +33,11 @@ pub enum EventKind {
     /// A stage begins.
     StageStarted,
     /// A stage did what it should.
-    StageSucceeded,
+    StageSucceeded {
+        /// What it gives to later stages.
+        #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+        output: serde_json::Value,
+    },
     /// A stage failed.
     StageFailed {
         /// Why.
@@ -55,7 +52,19 @@ pub enum EventKind {
         /// Why.
         message: String,
     },
-    /// A rollout begins: what it was started with.
+    /// A person, or another process, asked for something that the pipeline itself takes in.
+    Requested {
+        /// What.
+        request: Request,
+    },
+    /// A person decided what becomes of a deployment that was stuck.
+    Resolved {
+        /// What.
+        resolution: Resolution,
+        /// Who.
+        owner: String,
+    },
+    /// A rollout begins, forward or as the undo of one: what it was started with.
     RolloutStarted {
         /// Everything that does not change while it runs.
         plan: Box<Plan>,

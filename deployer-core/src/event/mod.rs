@@ -2,11 +2,13 @@
 
 mod buffer;
 mod kind;
+mod outline;
 mod render;
 mod stream;
 
 pub use buffer::{EventBuffer, EventsSince};
-pub use kind::{CommandResult, Event, EventKind, StageOutline};
+pub use kind::{CommandResult, Event, EventKind};
+pub use outline::{CrashKind, Resolution, StageOutline, UndoKind};
 pub(crate) use render::OutcomeText;
 pub use render::line;
 pub use stream::EventStream;

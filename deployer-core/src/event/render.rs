@@ -2,8 +2,11 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Event, EventKind};
-use crate::{model::Timestamp, strategy::Outcome};
+use super::{Event, EventKind, Resolution};
+use crate::{
+    model::{Timestamp, WorkloadId},
+    strategy::Outcome,
+};
 
 /// The line of an event for people, without a line feed at its end; only evidence takes several, as it brings its log.
 ///
@@ -36,18 +39,33 @@ struct Text<'a>(&'a EventKind);
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            EventKind::DeploymentStarted { workload, stages, owner, .. } => {
-                write!(f, "deployment of {workload} starts, by {owner}: ")?;
+            EventKind::DeploymentStarted { workloads, stages, owner, .. } => {
+                let workloads: Vec<&str> = workloads.iter().map(WorkloadId::as_str).collect();
+                write!(f, "deployment of {} starts, by {owner}: ", workloads.join(" and "))?;
                 let names: Vec<&str> = stages.iter().map(|stage| stage.id.as_str()).collect();
                 f.write_str(&names.join(", "))
             }
             EventKind::Resumed { owner } => write!(f, "goes on, by {owner}"),
             EventKind::StageStarted => f.write_str("starts"),
-            EventKind::StageSucceeded => f.write_str("succeeded"),
+            EventKind::StageSucceeded { .. } => f.write_str("succeeded"),
             EventKind::StageFailed { message } => write!(f, "failed: {message}"),
             EventKind::UndoStarted => f.write_str("is being undone"),
             EventKind::UndoFinished => f.write_str("is undone"),
             EventKind::UndoFailed { message } => write!(f, "could not be undone: {message}"),
+            EventKind::Requested { request } => write!(f, "asked for: {}", request.kind),
+            EventKind::Resolved { resolution: Resolution::Retry, owner } => {
+                write!(f, "what is stuck is tried again, by {owner}")
+            }
+            EventKind::Resolved { resolution: Resolution::Skip, owner } => {
+                write!(f, "what is stuck counts as done, by {owner}")
+            }
+            EventKind::Resolved { resolution: Resolution::Abandon, owner } => {
+                write!(f, "abandoned by {owner}")
+            }
+            EventKind::RolloutStarted { plan, state, .. } if !state.is_forward() => {
+                write!(f, "{} is taken back", plan.release.id)?;
+                plan.stable_set.as_ref().map_or(Ok(()), |stable| write!(f, " to {stable}"))
+            }
             EventKind::RolloutStarted { plan, strategy, .. } => {
                 write!(f, "{strategy} rollout of {} to {} instances", plan.release.id, plan.replicas)?;
                 plan.stable_set.as_ref().map_or(Ok(()), |stable| write!(f, ", replacing {stable}"))

@@ -1,5 +1,32 @@
-//! The stages of a deployment. At present one: the rollout.
+//! Several stages that go live together or not at all.
+//!
+//! A pipeline is a sequence of stages: backups, migrations, rollouts of one or more workloads, checks, your own code.
+//! Each says how it is undone. If one fails, it and those before it are undone in reverse order, up to the
+//! [point of no return](StageWithoutUndo::pivot); a rollout that succeeded is rolled back. A process that is killed goes
+//! on where it was, and each stage says what a crash in the middle of it means.
 
+mod attend;
+mod builder;
+mod context;
+mod custom;
+mod error;
+mod next;
+mod progress;
 mod rollout;
+mod run;
+mod stage;
+mod undo;
+mod work;
 
-pub(crate) use rollout::{outline, run_rollout};
+pub use builder::{Pipeline, PipelineBuilder};
+pub use context::StageContext;
+pub use error::StageError;
+pub use stage::{Stage, StageWithoutCrash, StageWithoutUndo};
+pub use work::Work;
+
+#[cfg(test)]
+pub(crate) use next::{Next, next};
+#[cfg(test)]
+pub(crate) use progress::StagePhase;
+pub(crate) use progress::{Progress, Rollout};
+pub(crate) use run::run;

@@ -1,77 +1,117 @@
-//! The stage that puts a release live.
+//! The stage that puts a release live, and takes it back if a later stage fails.
 
-use tracing::Instrument as _;
-
+use super::progress::{Rollout, RolloutRun};
 use crate::{
-    engine::{Next, Session, Stop},
-    event::{EventKind, StageOutline},
-    model::StageId,
-    strategy::Outcome,
+    engine::{RolloutParts, Session, Stop},
+    error::Problem,
+    event::{EventKind, OutcomeText},
+    strategy::{Cause, Outcome},
 };
 
-/// Its name.
-const ROLLOUT: &str = "rollout";
-
-fn stage() -> StageId {
-    StageId::new(ROLLOUT).expect("a short word of letters is a name")
-}
-
-/// All stages, as the first event lists them.
-pub(crate) fn outline() -> Vec<StageOutline> {
-    vec![StageOutline { id: stage(), undo: "goes back to the old set by itself".to_owned() }]
-}
-
-/// Runs the stage from where it stands to its end record.
-pub(crate) async fn run_rollout(session: &mut Session<'_>, next: Next) -> Result<Outcome, Stop> {
-    let span = tracing::info_span!("stage", stage = ROLLOUT);
-    session.recorder.enter(stage());
-    let outcome = inside(session, next).instrument(span).await;
-    session.recorder.leave();
-    outcome
-}
-
-async fn inside(session: &mut Session<'_>, mut next: Next) -> Result<Outcome, Stop> {
-    loop {
-        next = match next {
-            Next::StartStage => {
-                session.recorder.record(EventKind::StageStarted).await?;
-                Next::StartRollout
-            }
-            Next::StartRollout => start(session).await?,
-            Next::GoOn(rollout) => {
-                let outcome = session.driver(*rollout).run().await?;
-                session.recorder.record(EventKind::RolloutFinished { outcome: outcome.clone() }).await?;
-                Next::EndStage(outcome)
-            }
-            Next::EndStage(outcome) => {
-                session.recorder.record(end_record(&outcome)).await?;
-                Next::EndDeployment(outcome)
-            }
-            Next::EndDeployment(outcome) | Next::Nothing(outcome) => return Ok(outcome),
-        };
+/// Runs the stage from where it stands to its end record. Returns an outcome if everything ends here.
+pub(super) async fn run_rollout<'a>(
+    session: &mut Session<'a>,
+    stage: usize,
+    parts: &'a RolloutParts,
+) -> Result<Option<Outcome>, Stop> {
+    let progress = &session.recorder.progress_so_far().stages[stage];
+    if progress.phase == super::progress::StagePhase::Waiting {
+        session.recorder.record(EventKind::StageStarted).await?;
     }
+    let run = session.recorder.progress_so_far().stages[stage].forward.clone();
+    let (rollout, outcome) = match run {
+        Some(RolloutRun { rollout, outcome }) => (rollout, outcome),
+        None => match session.start(stage, parts).await {
+            Ok(start) => (begin(session, parts, start.rollout).await?, None),
+            Err(problems) => return refuse(session, stage, &problems).await,
+        },
+    };
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => drive(session, parts, rollout).await?,
+    };
+    let end = match &outcome {
+        Outcome::Succeeded => EventKind::StageSucceeded { output: serde_json::Value::Null },
+        other => EventKind::StageFailed { message: OutcomeText(other).to_string() },
+    };
+    session.recorder.record(end).await?;
+    Ok(None)
 }
 
-async fn start(session: &mut Session<'_>) -> Result<Next, Stop> {
-    let rollout = match session.start().await {
-        Ok(start) => start.rollout,
-        Err(problems) => {
-            let problems = problems.iter().map(ToString::to_string).collect();
-            return Ok(Next::EndDeployment(Outcome::Refused { problems }));
+/// Takes back what the stage put live: the same way back that a failing rollout goes.
+pub(super) async fn undo_rollout<'a>(
+    session: &mut Session<'a>,
+    stage: usize,
+    parts: &'a RolloutParts,
+) -> Result<Option<Outcome>, Stop> {
+    let progress = session.recorder.progress_so_far();
+    let unknown = || Cause::AbortRequested { reason: "it was undone".to_owned() };
+    let cause = progress.cause().unwrap_or_else(unknown);
+    let (forward, backward) =
+        (progress.stages[stage].forward.clone(), progress.stages[stage].backward.clone());
+    let last_request = progress.last_request;
+    let (rollout, outcome) = match (backward, forward) {
+        (Some(RolloutRun { rollout, outcome }), _) => (rollout, outcome),
+        (None, Some(RolloutRun { rollout: Rollout { plan, state }, .. })) => {
+            let mut state = state.undo(&plan, cause, parts.tools.clock.now());
+            state.last_request = last_request;
+            (begin(session, parts, Rollout { plan, state }).await?, None)
+        }
+        (None, None) => {
+            session.recorder.record(EventKind::UndoFinished).await?;
+            return Ok(None);
         }
     };
+    let outcome = match outcome {
+        Some(outcome) => outcome,
+        None => drive(session, parts, rollout).await?,
+    };
+    let end = match &outcome {
+        Outcome::RolledBack { .. } | Outcome::Aborted { .. } => EventKind::UndoFinished,
+        Outcome::Superseded { .. } => return Ok(Some(outcome)),
+        other => EventKind::UndoFailed { message: OutcomeText(other).to_string() },
+    };
+    session.recorder.record(end).await?;
+    Ok(None)
+}
+
+async fn begin(
+    session: &mut Session<'_>,
+    parts: &RolloutParts,
+    mut rollout: Rollout,
+) -> Result<Rollout, Stop> {
+    let last_request = session.recorder.progress_so_far().last_request;
+    rollout.state.last_request = rollout.state.last_request.max(last_request);
     let started = EventKind::RolloutStarted {
         plan: Box::new(rollout.plan.clone()),
-        strategy: session.strategy(),
+        strategy: parts.strategy.name().to_owned(),
         state: Box::new(rollout.state.clone()),
     };
     session.recorder.record(started).await?;
-    Ok(Next::GoOn(Box::new(rollout)))
+    Ok(rollout)
 }
 
-fn end_record(outcome: &Outcome) -> EventKind {
-    match outcome {
-        Outcome::Succeeded => EventKind::StageSucceeded,
-        other => EventKind::StageFailed { message: crate::event::OutcomeText(other).to_string() },
+async fn drive<'a>(
+    session: &mut Session<'a>,
+    parts: &'a RolloutParts,
+    rollout: Rollout,
+) -> Result<Outcome, Stop> {
+    let outcome = session.driver(parts, rollout).run().await?;
+    session.recorder.record(EventKind::RolloutFinished { outcome: outcome.clone() }).await?;
+    Ok(outcome)
+}
+
+/// The world does not fit. Nothing of this stage was touched; if it is the first, nothing at all.
+async fn refuse(
+    session: &mut Session<'_>,
+    stage: usize,
+    problems: &[Problem],
+) -> Result<Option<Outcome>, Stop> {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    if stage == 0 {
+        return Ok(Some(Outcome::Refused { problems }));
     }
+    let message = OutcomeText(&Outcome::Refused { problems }).to_string();
+    session.recorder.record(EventKind::StageFailed { message }).await?;
+    Ok(None)
 }

@@ -1,6 +1,6 @@
 //! Everything that a step may look at, assembled by the driver from target, router, probes, gates and requests.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -134,10 +134,24 @@ pub enum RequestKind {
     },
 }
 
+impl fmt::Display for RequestKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pause => f.write_str("pause"),
+            Self::Resume => f.write_str("resume"),
+            Self::Promote => f.write_str("promote"),
+            Self::PromoteFully => f.write_str("promote fully"),
+            Self::Abort { reason } => write!(f, "abort, because {reason}"),
+            Self::Scale { replicas } => write!(f, "scale to {replicas} replicas"),
+            Self::Supersede { by } => write!(f, "make way for {by}"),
+        }
+    }
+}
+
 /// A request with its number; each is taken in once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Grows by one with each request of a rollout, starting at 1.
+    /// Grows by one with each request of a deployment, starting at 1.
     pub number: u64,
     /// What is asked.
     pub kind: RequestKind,

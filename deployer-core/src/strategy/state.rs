@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Artifact, AttachPoint, GateId, InstanceId, SetId, Timestamp};
+use crate::model::{Artifact, AttachPoint, GateId, InstanceId, SetId, StageId, Timestamp};
 
 /// Which way a rollout goes. It turns at most once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,6 +62,13 @@ pub enum Cause {
         /// The reason given.
         reason: String,
     },
+    /// Another stage of the pipeline failed.
+    StageFailed {
+        /// Which stage.
+        stage: StageId,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Cause {
@@ -75,6 +82,7 @@ impl fmt::Display for Cause {
             Self::NoProgress { waiting_for } => write!(f, "no progress: {waiting_for}"),
             Self::CommandFailed { reason } => write!(f, "a command was refused: {reason}"),
             Self::AbortRequested { reason } => write!(f, "aborted by request: {reason}"),
+            Self::StageFailed { stage, reason } => write!(f, "stage {stage} failed: {reason}"),
         }
     }
 }
@@ -232,6 +240,19 @@ impl RolloutState {
             promoted_fully: false,
             last_request: 0,
             memory: None,
+        }
+    }
+
+    /// The memory of a rollout that succeeded, turned round: what it put live is taken back.
+    #[must_use]
+    pub fn undo(&self, plan: &super::Plan, cause: Cause, now: Timestamp) -> Self {
+        Self {
+            direction: Direction::Backward { cause },
+            phase: Phase::Provisioning,
+            replicas: self.replicas,
+            artifact: self.artifact.clone(),
+            last_request: self.last_request,
+            ..Self::begin(plan, now)
         }
     }
 

@@ -1,0 +1,117 @@
+//! What a deployment and a pipeline are told alike: where it is written down, who may write, what time it is.
+
+use std::sync::Arc;
+
+use super::{EngineSettings, parts::Tools};
+use crate::{
+    error::Problem,
+    journal::MemoryJournal,
+    lock::MemoryLock,
+    model::DeploymentId,
+    ports::{Clock, Journal, Lock, Notifier, SystemClock},
+};
+
+/// What is not about a single rollout.
+#[derive(Debug, Default)]
+pub(crate) struct Base {
+    pub(crate) id: Option<DeploymentId>,
+    pub(crate) revision: u64,
+    pub(crate) takes_over: bool,
+    pub(crate) engine: EngineSettings,
+    pub(crate) journal: Option<Arc<dyn Journal>>,
+    pub(crate) lock: Option<Arc<dyn Lock>>,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
+    /// Names that were none.
+    pub(crate) problems: Vec<Problem>,
+    /// Names of what was told, for the one who must not be told it.
+    pub(crate) told: Vec<&'static str>,
+}
+
+impl Base {
+    pub(crate) fn tools(&self) -> Tools {
+        Tools {
+            journal: self.journal.clone().unwrap_or_else(|| Arc::new(MemoryJournal::new())),
+            lock: self.lock.clone().unwrap_or_else(|| Arc::new(MemoryLock::new())),
+            clock: self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::new())),
+            notifiers: self.notifiers.clone(),
+            engine: self.engine.clone(),
+        }
+    }
+
+    pub(crate) fn name<T>(&mut self, at: &str, name: impl TryInto<T, Error: std::fmt::Display>) -> Option<T> {
+        name.try_into().map_err(|error| self.problems.push(Problem::new(at, error.to_string()))).ok()
+    }
+}
+
+/// The setters of a builder that has a [`Base`] in its field `base`.
+macro_rules! base_setters {
+    () => {
+        /// How patient the engine is.
+        pub fn engine(mut self, engine: $crate::engine::EngineSettings) -> Self {
+            self.base.engine = engine;
+            self.base.told.push("engine");
+            self
+        }
+
+        /// Where decisions are kept. Default: in memory, so that a crash cannot be resumed and the next process does not
+        /// know what is live. Use a [`FileJournal`](crate::journal::FileJournal) for anything that matters.
+        pub fn journal(
+            mut self,
+            journal: impl $crate::engine::IntoShared<dyn $crate::ports::Journal>,
+        ) -> Self {
+            self.base.journal = Some(journal.into_shared());
+            self.base.told.push("journal");
+            self
+        }
+
+        /// Who may write. Default: in memory and for this deployment alone, so that it keeps nobody else away. Use a
+        /// [`FileLock`](crate::lock::FileLock) for anything that matters.
+        pub fn lock(mut self, lock: impl $crate::engine::IntoShared<dyn $crate::ports::Lock>) -> Self {
+            self.base.lock = Some(lock.into_shared());
+            self.base.told.push("lock");
+            self
+        }
+
+        /// What time it is. Default: the system's.
+        pub fn clock(mut self, clock: impl $crate::engine::IntoShared<dyn $crate::ports::Clock>) -> Self {
+            self.base.clock = Some(clock.into_shared());
+            self.base.told.push("clock");
+            self
+        }
+
+        /// Who is told of events, among others.
+        pub fn notifier(
+            mut self,
+            notifier: impl $crate::engine::IntoShared<dyn $crate::ports::Notifier>,
+        ) -> Self {
+            self.base.notifiers.push(notifier.into_shared());
+            self.base.told.push("notifier");
+            self
+        }
+
+        /// The name of this deployment. Default: made of what is deployed and the time.
+        pub fn id(mut self, id: impl TryInto<$crate::model::DeploymentId, Error: std::fmt::Display>) -> Self {
+            self.base.id = self.base.name("id", id);
+            self.base.told.push("id");
+            self
+        }
+
+        /// Part of the plan: raise it when code changed in a way that settings do not show, so that an unfinished
+        /// deployment of the old code is not resumed. Default 0.
+        pub fn revision(mut self, revision: u64) -> Self {
+            self.base.revision = revision;
+            self.base.told.push("revision");
+            self
+        }
+
+        /// Takes the lock from an owner that is dead. Where the lock can prove that it lives it is refused all the same.
+        pub fn take_over(mut self) -> Self {
+            self.base.takes_over = true;
+            self.base.told.push("take_over");
+            self
+        }
+    };
+}
+
+pub(crate) use base_setters;
