@@ -43,6 +43,6 @@ pub(crate) async fn a_rollout_survives_the_death_of_the_helper(stand: &Stand) {
     let result = ended("the helper was killed, what it was answering is lost", load, 0).await;
     say(&format!("      {:?}", result.failed_by_kind));
     let again = stand.deploy("v3", Kind::Rolling).await.unwrap();
-    assert_eq!(again.live.len(), 1, "{again}");
+    assert_eq!(again.rollouts[0].live.len(), 1, "{again}");
     stand.assert_live(WEB, "v3");
 }

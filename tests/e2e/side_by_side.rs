@@ -18,7 +18,7 @@ pub(crate) async fn six_workloads_at_once(stand: &Stand) {
         .map(|workload| stand.deployment(workload, &app("v2"), Kind::Rolling).build().unwrap())
         .collect();
     for (workload, report) in WORKLOADS.iter().zip(join_all(deployments.iter().map(Deployment::run)).await) {
-        assert_eq!(report.unwrap().workload.as_str(), *workload);
+        assert_eq!(report.unwrap().workloads[0].as_str(), *workload);
         stand.assert_live(workload, "v2");
     }
     let retried = stand.retried(WORKLOADS[0]).await;

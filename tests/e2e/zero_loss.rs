@@ -45,8 +45,12 @@ async fn loses_nothing(stand: &Stand, kind: Kind) {
     let result = ended(kind.name(), load, retried).await;
     result.assert_lossless();
     assert!(result.by_version["v1"].total > 0 && result.by_version["v2"].total > 0, "{result}");
-    assert_eq!(report.live.len(), 1, "{report}");
-    assert_eq!((report.live[0].running, report.live[0].in_rotation), (REPLICAS, REPLICAS), "{report}");
+    assert_eq!(report.rollouts[0].live.len(), 1, "{report}");
+    assert_eq!(
+        (report.rollouts[0].live[0].running, report.rollouts[0].live[0].in_rotation),
+        (REPLICAS, REPLICAS),
+        "{report}"
+    );
     stand.assert_live(WEB, "v2");
 }
 

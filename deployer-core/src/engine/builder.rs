@@ -157,14 +157,13 @@ impl DeploymentBuilder {
                 name_by_time(&[rollout.workload.as_str(), rollout.release.id.as_str()], tools.clock.now())?
             }
         };
-        let stage = StageId::new(ROLLOUT).expect("a short word of letters is a name");
         Ok(Deployment::new(Parts {
             id,
             id_is_given,
             revision,
             takes_over,
             workloads: vec![rollout.workload.clone()],
-            stages: vec![StageParts { id: stage, work: StageWork::Rollout(Box::new(rollout)) }],
+            stages: vec![StageParts { id: only_stage(), work: StageWork::Rollout(Box::new(rollout)) }],
             tools,
         }))
     }
@@ -194,6 +193,10 @@ impl DeploymentBuilder {
             tools: tools.clone(),
         })
     }
+}
+
+fn only_stage() -> StageId {
+    StageId::new(ROLLOUT).expect("a short word of letters is a name")
 }
 
 /// The same plan at another time has another name; a resumed deployment keeps the one it began with.

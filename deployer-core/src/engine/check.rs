@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{DeploymentBuilder, EngineSettings};
-use crate::{error::Problem, model::Replicas};
+use crate::{
+    error::Problem,
+    model::{AttachPoint, Replicas},
+};
 
 /// All problems. Names that were none are known already.
 pub(super) fn check(builder: &DeploymentBuilder) -> Vec<Problem> {
@@ -39,6 +42,10 @@ fn against_capabilities(builder: &DeploymentBuilder, found: &mut Vec<Problem>) {
 
 fn gates(builder: &DeploymentBuilder, found: &mut Vec<Problem>) {
     for (number, (binding, gate)) in builder.gates.iter().enumerate() {
+        if binding.at == AttachPoint::Stage {
+            let why = "no rollout comes to this point; use `Stage::gate` in a pipeline";
+            found.push(Problem::new(format!("gate {}", binding.gate), why));
+        }
         let named_alike = builder.gates[..number].iter().filter(|(other, _)| other.gate == binding.gate);
         for (other, other_gate) in named_alike {
             let at = format!("gate {}", binding.gate);

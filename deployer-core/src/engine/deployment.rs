@@ -103,7 +103,8 @@ impl Deployment {
     pub async fn run(&self) -> Result<Report, DeployError> {
         let _end = EndOfEvents(&self.bus);
         let run = async { self.finish(Session::open(&self.parts, &self.control, &self.bus).await?).await };
-        run.instrument(self.span()).await
+        // Boxed: it holds everything that a rollout works with.
+        Box::pin(run.instrument(self.span())).await
     }
 
     /// Goes on with a deployment that is [stuck](DeployError::Stuck) in a stage, as a person decided: the stage is tried
@@ -121,7 +122,8 @@ impl Deployment {
             let session = Session::open_stuck(&self.parts, &self.control, &self.bus, resolution);
             self.finish(session.await?).await
         };
-        run.instrument(self.span()).await
+        // Boxed: it holds everything that a rollout works with.
+        Box::pin(run.instrument(self.span())).await
     }
 
     /// The exact list of actions that a run would take if nothing went wrong, each with its reason. Looks at the world

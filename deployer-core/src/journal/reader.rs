@@ -68,7 +68,7 @@ mod tests {
 
     fn events() -> Vec<Event> {
         let started = EventKind::DeploymentStarted {
-            workload: WorkloadId::new("web").unwrap(),
+            workloads: vec![WorkloadId::new("web").unwrap()],
             stages: Vec::new(),
             plan_hash: "00".into(),
             owner: "host:1:ü\n\"".into(),
@@ -79,7 +79,13 @@ mod tests {
             results: vec![CommandResult { command: 0, error: Some("no\u{2028}".into()) }],
         };
         let finished = EventKind::DeploymentFinished { outcome: Outcome::Succeeded };
-        let kinds = [started, EventKind::StageStarted, intent, EventKind::StageSucceeded, finished];
+        let kinds = [
+            started,
+            EventKind::StageStarted,
+            intent,
+            EventKind::StageSucceeded { output: serde_json::Value::Null },
+            finished,
+        ];
         kinds.into_iter().zip(0..).map(|(kind, seq)| event(seq, kind)).collect()
     }
 

@@ -45,6 +45,8 @@ pub enum AttachPoint {
     FullTraffic,
     /// During the bake time, until it passes; the bake time lasts at least as long.
     Bake,
+    /// In a [stage](crate::pipeline::Stage::gate) of its own, outside of rollouts.
+    Stage,
 }
 
 /// A gate and where it is asked.

@@ -22,7 +22,7 @@ pub(super) async fn attend<T>(
     work: impl FnOnce(StageContext) -> BoxFuture<'static, Result<T, StageError>>,
 ) -> Result<Result<T, StageError>, Stop> {
     let (stop, stopped) = watch::channel(false);
-    let (notes, mut noted) = mpsc::unbounded_channel();
+    let (notes, mut heard) = mpsc::unbounded_channel();
     let context = context(session, stage, resumed, stopped, notes);
     let mut work = std::pin::pin!(AssertUnwindSafe(async move { work(context).await }).catch_unwind());
     let tools = &session.parts.tools;
@@ -36,9 +36,9 @@ pub(super) async fn attend<T>(
         let renew = renewed_at.after(tools.engine.renew_lock).since(now);
         tokio::select! {
             biased;
-            Some(note) = noted.recv() => session.recorder.note(note),
+            Some(note) = heard.recv() => session.recorder.note(note),
             done = &mut work => {
-                while let Ok(note) = noted.try_recv() {
+                while let Ok(note) = heard.try_recv() {
                     session.recorder.note(note);
                 }
                 return Ok(done.unwrap_or_else(|panic| Err(StageError::new(panic_text(&*panic)))));

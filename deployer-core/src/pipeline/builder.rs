@@ -110,6 +110,8 @@ impl PipelineBuilder {
                 Item::Stage(mut stage) => {
                     problems.append(&mut stage.problems);
                     let id = stage.id.clone();
+                    let at = id.as_ref().map_or("unnamed", StageId::as_str);
+                    problems.extend(stage.found().into_iter().map(|problem| within(at, problem)));
                     stages.extend(id.map(|id| StageParts { id, work: StageWork::Custom(*stage) }));
                 }
                 Item::Rollout(id, rollout) => {

@@ -10,18 +10,23 @@ mod builder;
 mod context;
 mod custom;
 mod error;
+mod gate;
+mod hook;
 mod next;
 mod progress;
 mod rollout;
 mod run;
 mod stage;
 mod undo;
+mod verify;
 mod work;
 
 pub use builder::{Pipeline, PipelineBuilder};
 pub use context::StageContext;
 pub use error::StageError;
+pub use hook::Hook;
 pub use stage::{Stage, StageWithoutCrash, StageWithoutUndo};
+pub use verify::Verify;
 pub use work::Work;
 
 #[cfg(test)]

@@ -65,11 +65,12 @@ fn own_end(progress: &Progress) -> Option<Outcome> {
 }
 
 fn needs_undo(stage: &StageProgress) -> bool {
-    match (stage.outline.undo, stage.phase) {
-        (UndoKind::Action | UndoKind::Rollout, StagePhase::Undoing | StagePhase::Succeeded) => true,
-        // A rollout that failed has gone back by itself.
-        (UndoKind::Action, StagePhase::Running | StagePhase::Failed) => true,
-        _ => false,
+    let was_done = matches!(stage.phase, StagePhase::Undoing | StagePhase::Succeeded);
+    match stage.outline.undo {
+        UndoKind::Action => was_done || matches!(stage.phase, StagePhase::Running | StagePhase::Failed),
+        // One that failed has gone back by itself.
+        UndoKind::Rollout => was_done,
+        UndoKind::Nothing | UndoKind::Pivot => false,
     }
 }
 

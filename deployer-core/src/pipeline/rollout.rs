@@ -1,6 +1,6 @@
 //! The stage that puts a release live, and takes it back if a later stage fails.
 
-use super::progress::{Rollout, RolloutRun};
+use super::progress::{Rollout, RolloutRun, StagePhase};
 use crate::{
     engine::{RolloutParts, Session, Stop},
     error::Problem,
@@ -15,7 +15,7 @@ pub(super) async fn run_rollout<'a>(
     parts: &'a RolloutParts,
 ) -> Result<Option<Outcome>, Stop> {
     let progress = &session.recorder.progress_so_far().stages[stage];
-    if progress.phase == super::progress::StagePhase::Waiting {
+    if progress.phase == StagePhase::Waiting {
         session.recorder.record(EventKind::StageStarted).await?;
     }
     let run = session.recorder.progress_so_far().stages[stage].forward.clone();
@@ -49,13 +49,11 @@ pub(super) async fn undo_rollout<'a>(
     let cause = progress.cause().unwrap_or_else(unknown);
     let (forward, backward) =
         (progress.stages[stage].forward.clone(), progress.stages[stage].backward.clone());
-    let last_request = progress.last_request;
     let (rollout, outcome) = match (backward, forward) {
         (Some(RolloutRun { rollout, outcome }), _) => (rollout, outcome),
         (None, Some(RolloutRun { rollout: Rollout { plan, state }, .. })) => {
-            let mut state = state.undo(&plan, cause, parts.tools.clock.now());
-            state.last_request = last_request;
-            (begin(session, parts, Rollout { plan, state }).await?, None)
+            let turned = state.undo(&plan, cause, parts.tools.clock.now());
+            (begin(session, parts, Rollout { plan, state: turned }).await?, None)
         }
         (None, None) => {
             session.recorder.record(EventKind::UndoFinished).await?;

@@ -115,6 +115,19 @@ impl Stage {
         self
     }
 
+    /// What is wrong with what it does.
+    pub(crate) fn found(&self) -> Vec<Problem> {
+        let mut found = self.run.problems();
+        if let UndoWork::Action(undo) = &self.undo {
+            let undo = undo.problems().into_iter();
+            found.extend(undo.map(|problem| Problem { at: format!("undo: {}", problem.at), ..problem }));
+        }
+        if self.deadline.is_zero() {
+            found.push(Problem::new("deadline", "nothing is done in no time"));
+        }
+        found
+    }
+
     pub(crate) fn outline(&self, id: StageId) -> StageOutline {
         StageOutline {
             id,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{StageContext, StageError};
+use crate::error::Problem;
 
 /// What a stage, or its undo, does, where that is more than a closure: [`Hook`](super::Hook) is one.
 #[async_trait]
@@ -20,8 +21,11 @@ pub trait Work: Send + Sync + 'static {
     /// Being dropped equals a crash: the stage says what that means.
     async fn run(&self, context: StageContext) -> Result<Value, StageError>;
 
-    /// What it does, in words.
+    /// What it does, in words. It is part of the plan: an unfinished deployment is resumed only if that is the same.
     fn describe(&self) -> String;
+
+    /// What is wrong with it, found before anything begins.
+    fn problems(&self) -> Vec<Problem>;
 }
 
 /// Work that is a closure.
@@ -41,6 +45,10 @@ where
 
     fn describe(&self) -> String {
         "code of its own".to_owned()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        Vec::new()
     }
 }
 

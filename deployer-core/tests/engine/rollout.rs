@@ -42,8 +42,8 @@ async fn a_release_goes_live_and_the_next_one_replaces_it() {
     let live = world.live();
     assert_eq!((live.len(), live[0].0.as_str(), live[0].1, live[0].3), (1, "v2", 2, 2));
     assert_eq!(world.inner().violations, [] as [String; 0]);
-    assert_eq!(report.stable.unwrap().as_str(), "v1");
-    assert_eq!(report.live.len(), 1);
+    assert_eq!(report.rollouts[0].stable.as_ref().unwrap().as_str(), "v1");
+    assert_eq!(report.rollouts[0].live.len(), 1);
 
     let journal = journals(&world).await.pop().unwrap();
     let streamed: Vec<Event> =
@@ -102,8 +102,8 @@ async fn a_bad_release_goes_back_and_its_error_leads_to_the_evidence() {
     let report = deployment.report().unwrap();
     assert_eq!(report.evidence[0].why, "status 500");
     let shown = report.to_string();
-    assert!(shown.contains("rolled back") && shown.contains("live: v1 with 2 running instances"), "{shown}");
-    assert!(shown.ends_with("next: v1 serves as before; mend v2 and deploy it again"), "{shown}");
+    assert!(shown.contains("rolled back") && shown.contains("live: v1 of web with 2 running instances"), "{shown}");
+    assert!(shown.ends_with("next: v1 serves as before; mend v2 of web and deploy it again"), "{shown}");
 
     world.inner().bad.clear();
     describe(&world, &lock, "v3").build().unwrap().run().await.unwrap();
@@ -165,7 +165,7 @@ async fn another_plan_supersedes_and_its_set_is_retired() {
     let by = report.deployment.to_string();
     assert_eq!(*last, EventKind::DeploymentFinished { outcome: Outcome::Superseded { by } });
     assert_eq!(world.inner().violations, [] as [String; 0]);
-    assert_eq!(report.stable.unwrap().as_str(), "v1");
+    assert_eq!(report.rollouts[0].stable.as_ref().unwrap().as_str(), "v1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,7 +182,7 @@ async fn a_set_that_no_journal_knows_is_not_touched_unless_it_is_adopted() {
     assert_eq!(calls, 0);
     let adopting = describe(&world, &lock, "v2").journal(lost).adopt("v1").build().unwrap();
     let report = adopting.run().await.unwrap();
-    assert_eq!(report.stable.unwrap().as_str(), "v1");
+    assert_eq!(report.rollouts[0].stable.as_ref().unwrap().as_str(), "v1");
     let live = world.live();
     assert_eq!((live.len(), live[0].0.as_str()), (1, "v2"));
 }
