@@ -13,6 +13,7 @@ mod gate;
 mod health;
 mod interrupt;
 pub mod invariant;
+mod moves;
 mod observation;
 mod plan;
 mod preview;
