@@ -12,4 +12,5 @@ pub mod mock;
 pub mod model;
 pub mod pipeline;
 pub mod ports;
+mod process;
 pub mod strategy;

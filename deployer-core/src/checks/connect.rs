@@ -18,7 +18,8 @@ use crate::{model::Instance, strategy::Probe};
 pub(super) struct Limit {
     /// How long it may take as a whole.
     pub(super) total: Duration,
-    until: Instant,
+    /// The moment at which it is over.
+    pub(super) until: Instant,
 }
 
 impl Limit {

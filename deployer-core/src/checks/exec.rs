@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     connect::{Limit, failed, unknown},
-    exec_run::{Ended, MOST_OUTPUT, Run, run},
     expect::quoted,
 };
 use crate::{
     error::Problem,
     model::Instance,
     ports::{CallContext, HealthCheck},
+    process::{Argv, Command, Ended, MOST_OUTPUT, Run, RunError, check_variable, run},
     strategy::Probe,
 };
 
@@ -90,6 +90,7 @@ impl ExecCheckBuilder {
 #[derive(Debug, Clone)]
 pub struct ExecCheck {
     settings: ExecSettings,
+    argv: Argv,
 }
 
 impl ExecCheck {
@@ -104,25 +105,15 @@ impl ExecCheck {
     /// # Errors
     /// All that is wrong with the settings, at once.
     pub fn new(settings: ExecSettings) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let program = settings.program.as_str();
-        if program.is_empty() || program.starts_with('-') || program.contains('\0') {
-            problems.push(Problem::new("program", format!("{} is no program", quoted(program))));
-        } else if program.contains('/') && !program.starts_with('/') {
-            problems.push(Problem::new(
-                "program",
-                format!("{} depends on the working directory: use an absolute path", quoted(program)),
-            ));
-        }
-        for (number, argument) in settings.arguments.iter().enumerate() {
-            if argument.contains('\0') {
-                problems.push(Problem::new(format!("arguments.{number}"), "has a zero byte"));
-            }
-        }
+        let argv = Argv::new(&settings.program, &settings.arguments);
+        let mut problems = argv.as_ref().err().cloned().unwrap_or_default();
         for (name, value) in &settings.environment {
-            problems.extend(check_variable(name, value));
+            problems.extend(check_variable(name, value).or_else(|| check_name(name)));
         }
-        if problems.is_empty() { Ok(Self { settings }) } else { Err(problems) }
+        match argv {
+            Ok(argv) if problems.is_empty() => Ok(Self { settings, argv }),
+            _ => Err(problems),
+        }
     }
 
     fn environment(&self, context: &CallContext, instance: &Instance) -> BTreeMap<String, String> {
@@ -150,9 +141,12 @@ impl HealthCheck for ExecCheck {
     async fn probe(&self, context: &CallContext, instance: &Instance) -> Probe {
         let limit = Limit::within(context.deadline, None);
         let environment = self.environment(context, instance);
-        match run(&self.settings.program, &self.settings.arguments, &environment, limit).await {
+        let command = Command { environment, ..Command::new(self.argv.clone()) };
+        match run(command, limit.until).await {
             Ok(run) => verdict(&self.settings.program, &run, limit.total),
-            Err(error) => unknown(format!("could not run {}: {error}", self.settings.program)),
+            Err(RunError::Start(error) | RunError::Output(error)) => {
+                unknown(format!("could not run {}: {error}", self.settings.program))
+            }
         }
     }
 }
@@ -170,13 +164,12 @@ fn verdict(program: &str, run: &Run, allowed: Duration) -> Probe {
     }
 }
 
-fn check_variable(name: &str, value: &str) -> Option<Problem> {
-    let at = format!("environment.{}", quoted(name));
-    if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-        return Some(Problem::new(at, "has an empty name, a \"=\" in its name, or a zero byte"));
-    }
+fn check_name(name: &str) -> Option<Problem> {
     let ours = name == "WORKLOAD" || name.starts_with("INSTANCE_");
-    ours.then(|| Problem::new(at, "is set by the check itself: use another name"))
+    ours.then(|| {
+        let at = format!("environment.{}", quoted(name));
+        Problem::new(at, "is set by the check itself: use another name")
+    })
 }
 
 #[cfg(test)]

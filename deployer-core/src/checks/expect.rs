@@ -94,7 +94,7 @@ pub(super) fn in_words(ranges: &[StatusRange]) -> String {
 }
 
 /// A text of somebody else in a message: quoted, control characters escaped, at most 120 characters.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const MOST: usize = 120;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{:?}…", &text[..end]),

@@ -11,7 +11,6 @@
 mod combine;
 mod connect;
 mod exec;
-mod exec_run;
 mod expect;
 mod function;
 mod http;
@@ -25,6 +24,7 @@ pub(crate) mod tests_support;
 pub use combine::{And, HealthCheckExt, Not, Or, Shared};
 pub use exec::{ExecCheck, ExecCheckBuilder, ExecSettings};
 pub use expect::StatusRange;
+pub(crate) use expect::quoted;
 pub use function::{FnCheck, check_fn};
 pub use http::HttpCheck;
 pub use http_settings::{HttpCheckBuilder, HttpSettings};
