@@ -27,6 +27,17 @@ pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), sync_directory)
 }
 
+/// Makes a file or a directory with all that is in it durable.
+pub(super) fn sync_tree(path: &Path) -> io::Result<()> {
+    let kind = path.symlink_metadata()?.file_type();
+    if kind.is_dir() {
+        for child in std::fs::read_dir(path)? {
+            sync_tree(&child?.path())?;
+        }
+    }
+    if kind.is_dir() || kind.is_file() { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
 /// Renames where nothing of the new name is.
 pub(super) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {

@@ -29,13 +29,14 @@ const RECORDS: &str = "restores";
 
 /// One restore: of which backup, for whom, and where to.
 #[derive(Debug)]
-pub(super) struct Restore<'a> {
-    pub(super) work: &'a Work,
-    pub(super) backup: &'a Backup,
+pub(super) struct Restore {
+    pub(super) work: Work,
+    pub(super) backup: Backup,
     /// The directory of the backup.
-    pub(super) home: &'a Path,
-    pub(super) deployment: &'a DeploymentId,
-    pub(super) place: &'a Path,
+    pub(super) home: PathBuf,
+    pub(super) deployment: DeploymentId,
+    /// A path, or what else the programs of the backup take for a place.
+    pub(super) place: PathBuf,
     /// Whether data may be there, to be replaced.
     pub(super) live: bool,
 }
@@ -52,6 +53,8 @@ struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum State {
+    /// A program was told to restore to a name, and how that ended is not known.
+    Begun,
     /// The restored data is whole; the disk knows it by this number, and what it is to replace by that one.
     Ready { restored: Inode, replaces: Option<Inode> },
     /// It is in its place, and what was there before is kept here.
@@ -59,6 +62,15 @@ enum State {
 }
 
 type Inode = (u64, u64);
+
+/// What a restore needs next.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// Nothing.
+    Over(RestoreReport),
+    /// The data at this path.
+    Make(PathBuf),
+}
 
 /// Whether a restore of the backup in this directory was begun and not ended: then it is still needed.
 pub(super) fn has_unfinished(work: &Work, home: &Path) -> Result<bool> {
@@ -70,7 +82,7 @@ pub(super) fn has_unfinished(work: &Work, home: &Path) -> Result<bool> {
     for child in children {
         let path = child.doing(work, "list", &directory)?.path();
         if path.extension().is_some_and(|extension| extension == "json")
-            && !matches!(read(work, &path)?, Some(Record { state: State::Done { .. }, .. }))
+            && matches!(read(work, &path)?, Some(Record { state: State::Ready { .. }, .. }))
         {
             return Ok(true);
         }
@@ -78,119 +90,145 @@ pub(super) fn has_unfinished(work: &Work, home: &Path) -> Result<bool> {
     Ok(false)
 }
 
-impl Restore<'_> {
-    /// Goes on from wherever it is. `make` puts the data to a path where nothing is, whole and durable.
-    pub(super) fn run(&self, make: impl FnOnce(&Path) -> Result<()>) -> Result<RestoreReport> {
-        let record_path = self.record_path();
-        let record = read(self.work, &record_path)?;
-        if let Some(record) = &record
-            && (record.checksum != self.backup.checksum || record.place != self.place)
-        {
-            let message = format!("{} is of another restore: move it away", record_path.display());
-            return Err(self.work.error(ErrorKind::Conflict, message));
+impl Restore {
+    /// Goes on from wherever it is: to its end, or to the path where the data has to be made first, where nothing is.
+    pub(super) fn begin(&self) -> Result<Begun> {
+        match self.record()? {
+            Some(State::Done { kept }) => Ok(Begun::Over(self.report(kept))),
+            Some(State::Ready { restored, replaces }) if !self.is_lost(replaces)? => {
+                self.finish(restored).map(Begun::Over)
+            }
+            Some(State::Ready { .. } | State::Begun) | None => self.make_way().map(Begun::Make),
         }
-        let ready = match record.map(|record| record.state) {
-            Some(State::Done { kept }) => return Ok(self.report(kept)),
-            Some(State::Ready { restored, replaces }) if !self.is_lost(replaces)? => restored,
-            _ => self.prepare(make)?,
+    }
+
+    /// The data was made, whole and durable: takes it to its end.
+    pub(super) fn end(&self) -> Result<RestoreReport> {
+        let work = &self.work;
+        let making = self.beside("restoring");
+        let Some(restored) = inode(work, &making)? else {
+            return Err(work.error(ErrorKind::NotFound, format!("nothing came to {}", making.display())));
         };
-        self.swap(ready)?;
+        sync_parent(&making).doing(work, "sync what is beside", &making)?;
+        work.step()?;
+        let replaces = inode(work, &self.place)?;
+        self.write(State::Ready { restored, replaces })?;
+        work.step()?;
+        self.finish(restored)
+    }
+
+    /// Begins a restore to a name, which only the programs of the backup can look at. Its report if it is over already.
+    pub(super) fn begin_by_name(&self) -> Result<Option<RestoreReport>> {
+        match self.record()? {
+            Some(State::Done { kept }) => return Ok(Some(self.report(kept))),
+            Some(_) => {
+                let message = format!(
+                    "how the restore to {} ended before is not known: remove it, and restore to another name",
+                    self.place.display()
+                );
+                return Err(self.work.error(ErrorKind::Conflict, message));
+            }
+            None => self.write(State::Begun)?,
+        }
+        Ok(None)
+    }
+
+    /// The program that restored to a name is content.
+    pub(super) fn end_by_name(&self) -> Result<RestoreReport> {
+        self.write(State::Done { kept: None })?;
+        Ok(self.report(None))
+    }
+
+    fn record(&self) -> Result<Option<State>> {
+        let path = self.record_path();
+        let Some(record) = read(&self.work, &path)? else { return Ok(None) };
+        if record.checksum == self.backup.checksum && record.place == self.place {
+            return Ok(Some(record.state));
+        }
+        let message = format!("{} is of another restore: move it away", path.display());
+        Err(self.work.error(ErrorKind::Conflict, message))
+    }
+
+    /// Looks that nothing is in the way, and clears away what is half-made.
+    fn make_way(&self) -> Result<PathBuf> {
+        let mut taken = vec![self.beside("before-restore"), self.beside("restored")];
+        if !self.live {
+            taken.push(self.place.clone());
+        }
+        for path in taken {
+            if inode(&self.work, &path)?.is_some() {
+                return Err(self.taken(&path));
+            }
+        }
+        let making = self.beside("restoring");
+        remove(&making).doing(&self.work, "remove", &making)?;
+        self.work.step()?;
+        Ok(making)
+    }
+
+    fn finish(&self, restored: Inode) -> Result<RestoreReport> {
+        self.swap(restored)?;
         let before = self.beside("before-restore");
-        let kept = inode(self.work, &before)?.map(|_| before);
+        let kept = inode(&self.work, &before)?.map(|_| before);
         self.work.step()?;
         self.write(State::Done { kept: kept.clone() })?;
         self.work.step()?;
         Ok(self.report(kept))
     }
 
-    /// Makes the data beside its place and writes down that it is whole.
-    fn prepare(&self, make: impl FnOnce(&Path) -> Result<()>) -> Result<Inode> {
-        let replaces = inode(self.work, self.place)?;
-        if replaces.is_some() && !self.live {
-            return Err(self.taken(self.place));
-        }
-        for name in ["before-restore", "restored"] {
-            let path = self.beside(name);
-            if inode(self.work, &path)?.is_some() {
-                return Err(self.taken(&path));
-            }
-        }
-        let making = self.beside("restoring");
-        remove(&making).doing(self.work, "remove", &making)?;
-        self.work.step()?;
-        let found = make(&making).and_then(|()| {
-            inode(self.work, &making)?.ok_or_else(|| {
-                self.work.error(ErrorKind::NotFound, format!("nothing came to {}", making.display()))
-            })
-        });
-        let restored = match found {
-            Ok(restored) => restored,
-            Err(error) => {
-                // The first error is the one to be told.
-                let _left = remove(&making);
-                return Err(error);
-            }
-        };
-        sync_parent(&making).doing(self.work, "sync what is beside", &making)?;
-        self.work.step()?;
-        self.write(State::Ready { restored, replaces })?;
-        self.work.step()?;
-        Ok(restored)
-    }
-
     /// Whether the restored data is gone and what it was to replace is still there, or nothing: then it has to be made
     /// again.
     fn is_lost(&self, replaces: Option<Inode>) -> Result<bool> {
         for name in ["restoring", "restored", "before-restore"] {
-            if inode(self.work, &self.beside(name))?.is_some() {
+            if inode(&self.work, &self.beside(name))?.is_some() {
                 return Ok(false);
             }
         }
-        Ok(inode(self.work, self.place)?.is_none_or(|now| Some(now) == replaces))
+        Ok(inode(&self.work, &self.place)?.is_none_or(|now| Some(now) == replaces))
     }
 
     /// Changes the names, from wherever that was left.
     fn swap(&self, restored: Inode) -> Result<()> {
         let (making, ready, before) =
             (self.beside("restoring"), self.beside("restored"), self.beside("before-restore"));
-        if inode(self.work, &making)? == Some(restored) {
-            rename_to_free(&making, &ready).doing(self.work, "rename", &making)?;
+        if inode(&self.work, &making)? == Some(restored) {
+            rename_to_free(&making, &ready).doing(&self.work, "rename", &making)?;
             self.work.step()?;
         }
-        if inode(self.work, &ready)? == Some(restored) {
+        if inode(&self.work, &ready)? == Some(restored) {
             self.swap_in(&ready, &before)?;
             self.work.step()?;
-            sync_parent(self.place).doing(self.work, "sync what is beside", self.place)?;
+            sync_parent(&self.place).doing(&self.work, "sync what is beside", &self.place)?;
             self.work.step()?;
         }
         // What has this name now is what was replaced.
-        if inode(self.work, &ready)?.is_some() {
-            rename_to_free(&ready, &before).doing(self.work, "rename", &ready)?;
+        if inode(&self.work, &ready)?.is_some() {
+            rename_to_free(&ready, &before).doing(&self.work, "rename", &ready)?;
             self.work.step()?;
         }
-        sync_parent(self.place).doing(self.work, "sync what is beside", self.place)
+        sync_parent(&self.place).doing(&self.work, "sync what is beside", &self.place)
     }
 
     fn swap_in(&self, ready: &Path, before: &Path) -> Result<()> {
-        if inode(self.work, self.place)?.is_none() {
-            return rename_to_free(ready, self.place).doing(self.work, "swap in", self.place);
+        if inode(&self.work, &self.place)?.is_none() {
+            return rename_to_free(ready, &self.place).doing(&self.work, "swap in", &self.place);
         }
         if !self.live {
-            return Err(self.taken(self.place));
+            return Err(self.taken(&self.place));
         }
-        if exchange(ready, self.place).doing(self.work, "swap in", self.place)? {
+        if exchange(ready, &self.place).doing(&self.work, "swap in", &self.place)? {
             return Ok(());
         }
         // The file system cannot exchange names: for a moment there is nothing.
-        rename_to_free(self.place, before).doing(self.work, "rename", self.place)?;
+        rename_to_free(&self.place, before).doing(&self.work, "rename", &self.place)?;
         self.work.step()?;
-        rename_to_free(ready, self.place).doing(self.work, "swap in", self.place)
+        rename_to_free(ready, &self.place).doing(&self.work, "swap in", &self.place)
     }
 
     /// A name beside the place, of this deployment only.
     fn beside(&self, what: &str) -> PathBuf {
         let name = self.place.file_name().unwrap_or_default().to_string_lossy();
-        let deployment = self.deployment;
+        let deployment = &self.deployment;
         // What a person is told of shows; what is passing does not.
         let hidden = if what == "before-restore" { "" } else { "." };
         self.place.with_file_name(format!("{hidden}{name}.{what}-{deployment}"))
@@ -204,7 +242,7 @@ impl Restore<'_> {
 
     fn write(&self, state: State) -> Result<()> {
         let path = self.record_path();
-        let record = Record { checksum: self.backup.checksum.clone(), place: self.place.to_owned(), state };
+        let record = Record { checksum: self.backup.checksum.clone(), place: self.place.clone(), state };
         let bytes = serde_json::to_vec(&record).map_err(|error| {
             self.work.error(ErrorKind::Unexpected, "the record cannot be written as JSON").with_source(error)
         })?;
@@ -212,14 +250,14 @@ impl Restore<'_> {
         make_directory(&directory)
             .and_then(|()| sync_parent(&directory))
             .and_then(|()| replace_file(&path, &bytes))
-            .doing(self.work, "write", &path)
+            .doing(&self.work, "write", &path)
     }
 
     fn report(&self, kept: Option<PathBuf>) -> RestoreReport {
         let place = |path: &Path| RestorePlace(path.to_string_lossy().into_owned());
         RestoreReport {
             key: self.backup.key.clone(),
-            place: place(self.place),
+            place: place(&self.place),
             kept: kept.as_deref().map(place),
             as_of: self.backup.as_of,
         }

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use rustix::fs::OFlags;
@@ -15,6 +16,9 @@ use super::{
     work::{CHUNK, Doing as _, Work},
 };
 use crate::{error::ErrorKind, ports::Result};
+
+/// More than a tick of the clock that file systems take their times from: 10 ms where it is slowest.
+const TICK: Duration = Duration::from_millis(20);
 
 /// How many of the entries that cannot be backed up are named.
 const MOST_NAMED: usize = 5;
@@ -81,6 +85,16 @@ pub(super) fn read(work: &Work, root: &Path) -> Result<Vec<Entry>> {
         entries.push(entry);
     }
     Ok(entries)
+}
+
+/// Waits until a change would show: one that comes so soon after the last that the clock of the disk has not moved on
+/// has the same time.
+pub(super) fn settle(seen: &[Seen]) {
+    let newest = seen.iter().map(|seen| seen.changed).max().unwrap_or_default();
+    let nanos = u32::try_from(newest.1).unwrap_or(0);
+    let changed = SystemTime::UNIX_EPOCH + Duration::new(u64::try_from(newest.0).unwrap_or(0), nanos);
+    let age = SystemTime::now().duration_since(changed).unwrap_or_default();
+    std::thread::sleep(TICK.saturating_sub(age));
 }
 
 /// What changed between two looks.

@@ -5,6 +5,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -41,11 +42,10 @@ pub(super) struct Store {
     clock: SystemClock,
 }
 
-/// The right to change a store. The kernel takes it back at the latest when the process dies.
-#[derive(Debug)]
-pub(super) struct Locked {
-    _file: File,
-}
+/// The right to change a store, until the last of its clones is dropped. All that is half-made has one, so that nobody
+/// else begins before it is cleared away. The kernel takes it back at the latest when the process dies.
+#[derive(Debug, Clone)]
+pub(super) struct Locked(#[expect(dead_code, reason = "it is there to be dropped")] Arc<File>);
 
 impl Store {
     pub(super) fn new(directory: PathBuf, source: BackupSource, archive: &'static str) -> Self {
@@ -96,7 +96,7 @@ impl Store {
                 remove(&child.path()).doing(work, "remove", &child.path())?;
             }
         }
-        Ok(Locked { _file: file })
+        Ok(Locked(Arc::new(file)))
     }
 
     /// The manifest of this key, if it has a backup. One of another source is an error.
@@ -139,12 +139,12 @@ impl Store {
     }
 
     /// A place for a new backup. What is in it goes when it is dropped, unless it was finished.
-    pub(super) fn begin(&self, work: &Work, key: &BackupKey) -> Result<Making> {
+    pub(super) fn begin(&self, work: &Work, locked: &Locked, key: &BackupKey) -> Result<Making> {
         work.step()?;
         let directory = self.directory.join(format!("{MAKING}{key}"));
         DirBuilder::new().mode(0o700).create(&directory).doing(work, "make", &directory)?;
         let archive = directory.join(self.archive);
-        Ok(Making { directory, archive, as_of: self.now() })
+        Ok(Making { directory, archive, as_of: self.now(), _locked: locked.clone() })
     }
 
     /// Makes what is in the place a backup: all at once, and durably.
@@ -179,8 +179,8 @@ impl Store {
     }
 
     /// A path for a restore that is only looked at.
-    pub(super) fn checking(&self, key: &BackupKey) -> Checking {
-        Checking(self.directory.join(format!("{CHECKING}{key}")))
+    pub(super) fn checking(&self, locked: &Locked, key: &BackupKey) -> Passing {
+        Passing::new(locked, self.directory.join(format!("{CHECKING}{key}")))
     }
 
     /// Whether the archive has the size of its manifest.
@@ -272,6 +272,7 @@ pub(super) struct Making {
     pub(super) directory: PathBuf,
     pub(super) archive: PathBuf,
     as_of: Timestamp,
+    _locked: Locked,
 }
 
 impl Making {
@@ -294,14 +295,23 @@ impl Drop for Making {
     }
 }
 
-/// A restore that is only looked at. It is removed when this is dropped.
+/// Restored data that is not in its place. What still has this name is removed when this is dropped.
 #[derive(Debug)]
-pub(super) struct Checking(pub(super) PathBuf);
+pub(super) struct Passing {
+    pub(super) path: PathBuf,
+    _locked: Locked,
+}
 
-impl Drop for Checking {
+impl Passing {
+    pub(super) fn new(locked: &Locked, path: PathBuf) -> Self {
+        Self { path, _locked: locked.clone() }
+    }
+}
+
+impl Drop for Passing {
     fn drop(&mut self) {
         // As above.
-        let _left = remove(&self.0);
+        let _left = remove(&self.path);
     }
 }
 

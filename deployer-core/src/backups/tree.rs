@@ -8,10 +8,10 @@ use super::{
     entry::{Contents, Kind},
     manifest::Manifest,
     pack::{Packed, pack},
-    restore::Restore,
+    restore::{Begun, Restore},
     room::{check_identity, check_path, check_room, is_mount_point, may, problems},
-    scan::{Seen, change, join, scan},
-    store::{Making, Store},
+    scan::{Seen, change, join, scan, settle},
+    store::{Locked, Making, Passing, Store},
     unpack::{list, unpack},
     work::{Doing as _, Work, blocking},
 };
@@ -192,7 +192,7 @@ impl Tree {
     }
 
     fn make(&self, work: &Work, request: &BackupRequest) -> Result<Backup> {
-        let _locked = self.store.lock(work)?;
+        let locked = self.store.lock(work)?;
         if let Some(manifest) = self.store.find(work, &request.key)? {
             // Whoever made it may have died before this.
             let directory = self.store.directory();
@@ -200,7 +200,7 @@ impl Tree {
             return Ok(manifest.backup);
         }
         self.admitted(work)?;
-        let mut making = self.store.begin(work, &request.key)?;
+        let mut making = self.store.begin(work, &locked, &request.key)?;
         let packed = self.pack(work, &mut making)?;
         let contents = Contents::of(&packed.entries);
         self.store.finish(work, making, request, &packed, |backup| Manifest::new(backup, Some(contents)))
@@ -236,6 +236,7 @@ impl Tree {
     fn pack_once(&self, work: &Work, making: &Making) -> Result<Packed> {
         let before = scan(work, &self.path)?;
         check_room(work, &making.directory, size(&before))?;
+        settle(&before);
         work.step()?;
         let packed = pack(work, &self.path, &before, &making.archive, making.create(work)?)?;
         work.step()?;
@@ -246,9 +247,9 @@ impl Tree {
     }
 
     fn inspect(&self, work: &Work, backup: &Backup, level: VerifyLevel) -> Result<Backup> {
-        let _locked = self.store.lock(work)?;
+        let locked = self.store.lock(work)?;
         let manifest = self.store.the_same(work, backup)?;
-        match self.look_at(work, &manifest, level) {
+        match self.look_at(work, &locked, &manifest, level) {
             Ok(()) => self.store.record(work, manifest, Some(level)),
             Err(error) if is_damage(&error) => {
                 self.store.record(work, manifest, None)?;
@@ -258,7 +259,7 @@ impl Tree {
         }
     }
 
-    fn look_at(&self, work: &Work, manifest: &Manifest, level: VerifyLevel) -> Result<()> {
+    fn look_at(&self, work: &Work, locked: &Locked, manifest: &Manifest, level: VerifyLevel) -> Result<()> {
         let backup = &manifest.backup;
         self.store.check_size(work, backup)?;
         if level >= VerifyLevel::Checksum {
@@ -271,8 +272,8 @@ impl Tree {
             VerifyLevel::Restored => {
                 let contents = contents(work, manifest)?;
                 check_room(work, self.store.directory(), contents.bytes)?;
-                let checking = self.store.checking(&backup.key);
-                unpack(work, &archive, contents, &checking.0)
+                let checking = self.store.checking(locked, &backup.key);
+                unpack(work, &archive, contents, &checking.path)
             }
         }
     }
@@ -284,25 +285,26 @@ impl Tree {
         backup: &Backup,
         to: &RestoreTo,
     ) -> Result<RestoreReport> {
-        let _locked = self.store.lock(work)?;
+        let locked = self.store.lock(work)?;
         let manifest = self.store.the_same(work, backup)?;
-        let place = place(work, &self.path, self.store.directory(), to)?;
-        let home = self.store.home(&backup.key);
         let restore = Restore {
-            work,
-            backup,
-            home: &home,
-            deployment: &context.deployment,
-            place: &place,
+            work: work.clone(),
+            backup: backup.clone(),
+            home: self.store.home(&backup.key),
+            deployment: context.deployment.clone(),
+            place: place(work, &self.path, self.store.directory(), to)?,
             live: *to == RestoreTo::Live,
         };
-        restore.run(|making| {
-            self.store.check_size(work, backup)?;
-            self.store.check_sum(work, backup)?;
-            let contents = contents(work, &manifest)?;
-            check_room(work, making, contents.bytes)?;
-            unpack(work, &self.store.archive(&backup.key), contents, making)
-        })
+        let making = match restore.begin()? {
+            Begun::Over(report) => return Ok(report),
+            Begun::Make(making) => Passing::new(&locked, making),
+        };
+        self.store.check_size(work, backup)?;
+        self.store.check_sum(work, backup)?;
+        let contents = contents(work, &manifest)?;
+        check_room(work, &making.path, contents.bytes)?;
+        unpack(work, &self.store.archive(&backup.key), contents, &making.path)?;
+        restore.end()
     }
 
     /// Whether the path is what it should be.
@@ -355,7 +357,7 @@ pub(super) fn place(work: &Work, live: &Path, store: &Path, to: &RestoreTo) -> R
             if live.is_symlink() {
                 return wrong(format!("{} is a symbolic link: name what it points to", live.display()));
             }
-            return Ok(live.to_owned());
+            return beside_database(work, live).map(|()| live.to_owned());
         }
         RestoreTo::New(place) => PathBuf::from(&place.0),
     };
@@ -372,9 +374,27 @@ pub(super) fn place(work: &Work, live: &Path, store: &Path, to: &RestoreTo) -> R
     Ok(place)
 }
 
+/// A write-ahead log or a journal belongs to the file beside it: left beside another one it would ruin it in silence.
+fn beside_database(work: &Work, live: &Path) -> Result<()> {
+    for suffix in ["-wal", "-journal"] {
+        let mut log = live.as_os_str().to_owned();
+        log.push(suffix);
+        let log = PathBuf::from(log);
+        if log.symlink_metadata().is_ok_and(|metadata| metadata.len() > 0) {
+            let message = format!(
+                "{} belongs to the data that would be replaced: stop what uses it, then let its database finish or \
+                 move it away",
+                log.display()
+            );
+            return Err(work.error(ErrorKind::Conflict, message));
+        }
+    }
+    Ok(())
+}
+
 /// Whether an error says that the backup itself is not what it should be.
 pub(super) fn is_damage(error: &BackendError) -> bool {
-    matches!(error.kind, ErrorKind::InvalidInput | ErrorKind::NotFound | ErrorKind::Unexpected)
+    matches!(error.kind, ErrorKind::InvalidInput | ErrorKind::NotFound)
 }
 
 fn contents<'a>(work: &Work, manifest: &'a Manifest) -> Result<&'a Contents> {

@@ -20,7 +20,10 @@ use super::{
     scan::{Hashing, join, read},
     work::{CHUNK, Doing as _, Work},
 };
-use crate::{error::ErrorKind, ports::Result};
+use crate::{
+    error::{BackendError, ErrorKind},
+    ports::Result,
+};
 
 /// Reads an archive to its end and lists what is in it. Nothing is written.
 pub(super) fn list(work: &Work, archive: &Path, expected: &Contents) -> Result<Vec<Entry>> {
@@ -41,7 +44,7 @@ pub(super) fn unpack(work: &Work, archive: &Path, expected: &Contents, to: &Path
         Some(difference) => {
             let message =
                 format!("what was restored to {} is not what is in the backup: {difference}", to.display());
-            Err(work.error(ErrorKind::Unexpected, message))
+            Err(work.error(ErrorKind::InvalidInput, message))
         }
     }
 }
@@ -52,7 +55,7 @@ fn walk(work: &Work, archive: &Path, expected: &Contents, to: Option<&Path>) -> 
     let mut walk = Walk { expected, entries: Vec::new(), bytes: 0, parents: Vec::new() };
     for next in reader.entries().doing(work, "read", archive)? {
         work.check()?;
-        let mut next = next.doing(work, "read", archive)?;
+        let mut next = next.map_err(|error| unreadable(work, archive, error))?;
         let wrong = |why: String| {
             let message = format!("{} is not to be trusted: {why}", archive.display());
             work.error(ErrorKind::InvalidInput, message)
@@ -65,8 +68,9 @@ fn walk(work: &Work, archive: &Path, expected: &Contents, to: Option<&Path>) -> 
                 let mut content = Hashing::new(work, &mut next);
                 let copied = match path {
                     Some(path) => write(work, path, &mut content)?,
-                    None => io::copy(&mut content, &mut io::sink()).doing(work, "read", archive)?,
+                    None => io::copy(&mut content, &mut io::sink()),
                 };
+                let copied = copied.map_err(|error| unreadable(work, archive, error))?;
                 *hash = content.finish();
                 if copied != *size {
                     return Err(wrong(format!("{} is cut off", entry.shown())));
@@ -89,6 +93,16 @@ fn walk(work: &Work, archive: &Path, expected: &Contents, to: Option<&Path>) -> 
         return Err(work.error(ErrorKind::InvalidInput, message));
     }
     Ok(walk.entries)
+}
+
+/// An error of the disk, or of the archive itself.
+fn unreadable(work: &Work, archive: &Path, error: io::Error) -> BackendError {
+    if error.raw_os_error().is_some()
+        || error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<BackendError>)
+    {
+        return work.failed("read", archive, error);
+    }
+    work.error(ErrorKind::InvalidInput, format!("{} is damaged", archive.display())).with_source(error)
 }
 
 /// What was read so far, and what may still come.
@@ -184,10 +198,14 @@ fn below_root(name: &[u8]) -> std::result::Result<PathBuf, String> {
     if tidy && normal && !rest.contains(&0) { Ok(path) } else { Err(outside()) }
 }
 
-fn write(work: &Work, path: &Path, content: &mut impl Read) -> Result<u64> {
+/// The inner error is one of the archive.
+fn write(work: &Work, path: &Path, content: &mut impl Read) -> Result<io::Result<u64>> {
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = created.doing(work, "make", path)?;
-    let copied = io::copy(content, &mut file).doing(work, "write", path)?;
+    let copied = match io::copy(content, &mut file) {
+        Err(error) if error.raw_os_error().is_some() => return Err(work.failed("write", path, error)),
+        other => other,
+    };
     file.sync_all().doing(work, "sync", path)?;
     Ok(copied)
 }
@@ -205,4 +223,117 @@ fn dress(work: &Work, entry: &Entry, path: &Path) -> Result<()> {
         last_modification: time(entry.modified.seconds, entry.modified.nanos.into()),
     };
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).doing(work, "give its time back to", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use tar::{Builder, Header};
+
+    use super::*;
+    use crate::{
+        model::{DeploymentId, Epoch, WorkloadId},
+        ports::CallContext,
+    };
+
+    fn work() -> Work {
+        let context = CallContext {
+            workload: WorkloadId::new("shop").unwrap(),
+            deployment: DeploymentId::new("d1").unwrap(),
+            epoch: Epoch(1),
+            deadline: std::time::Duration::from_secs(60),
+        };
+        Work::new(&context, "restore backup d1")
+    }
+
+    /// An entry as a stranger could write it: its name, its kind, and its content or target.
+    type Stranger<'a> = (&'a str, EntryType, &'a str);
+
+    fn archive(path: &Path, entries: &[Stranger<'_>]) {
+        let mut builder = Builder::new(File::create(path).unwrap());
+        for (name, kind, content) in entries {
+            let mut header = Header::new_gnu();
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_mode(0o4755);
+            header.set_uid(rustix::process::getuid().as_raw().into());
+            header.set_gid(rustix::process::getgid().as_raw().into());
+            header.set_mtime(0);
+            header.set_entry_type(*kind);
+            let is_link = kind.is_symlink() || kind.is_hard_link();
+            let bytes = if is_link { "" } else { content };
+            if is_link {
+                header.as_old_mut().linkname[..content.len()].copy_from_slice(content.as_bytes());
+            }
+            header.set_size(bytes.len() as u64);
+            header.set_cksum();
+            builder.append_pax_extensions([(MODIFIED, &b"1.000000000"[..])]).unwrap();
+            builder.append(&header, bytes.as_bytes()).unwrap();
+        }
+        builder.finish().unwrap();
+    }
+
+    const DIRECTORY: EntryType = EntryType::Directory;
+    const FILE: EntryType = EntryType::Regular;
+    const LINK: EntryType = EntryType::Symlink;
+
+    #[test]
+    fn hostile_archives_write_nothing_outside() {
+        let root = ("data", DIRECTORY, "");
+        let cases: &[(&[Stranger<'_>], &str)] = &[
+            (&[root, ("data/../x", FILE, "!")], "does not stay below"),
+            (&[root, ("../x", FILE, "!")], "does not stay below"),
+            (&[root, ("/x", FILE, "!")], "does not stay below"),
+            (&[root, ("data//x", FILE, "!")], "does not stay below"),
+            (&[root, ("data/./x", FILE, "!")], "does not stay below"),
+            (&[root, ("database", FILE, "!")], "does not stay below"),
+            (&[root, ("data/link", LINK, ".."), ("data/link/x", FILE, "!")], "is in no directory"),
+            (&[root, ("data/link", LINK, "../x"), ("data/link", FILE, "!")], "comes after"),
+            (&[("data", LINK, ".."), ("data/x", FILE, "!")], "is in no directory"),
+            (
+                &[root, ("data/x", EntryType::Link, "/etc/passwd")],
+                "neither file, directory nor symbolic link",
+            ),
+            (&[root, ("data/x", EntryType::Fifo, "")], "neither file, directory nor symbolic link"),
+            (&[root, ("data/x", EntryType::Char, "")], "neither file, directory nor symbolic link"),
+            (&[root, ("data/b", FILE, "!"), ("data/a", FILE, "!")], "comes after"),
+            (&[root, ("data/deep/x", FILE, "!")], "is in no directory"),
+            (&[("data/x", FILE, "!")], "does not begin with its root"),
+            (
+                &[root, ("data/a", FILE, ""), ("data/b", FILE, ""), ("data/c", FILE, "")],
+                "more than the 3 entries",
+            ),
+            (&[root, ("data/a", FILE, "four!")], "more than the 4 bytes"),
+            (&[root, ("data/a", FILE, "two")], "other entries than its manifest says"),
+        ];
+        for (entries, why) in cases {
+            let directory = tempfile::tempdir().unwrap();
+            let (path, to) = (directory.path().join("archive"), directory.path().join("inner/to"));
+            std::fs::create_dir(directory.path().join("inner")).unwrap();
+            archive(&path, entries);
+            let expected = Contents { entries: 3, bytes: 4, digest: "sha256:0".to_owned() };
+            for error in [
+                unpack(&work(), &path, &expected, &to).unwrap_err(),
+                list(&work(), &path, &expected).map(drop).unwrap_err(),
+            ] {
+                assert!(error.message.contains(why), "{entries:?}: {error}");
+                assert_eq!(error.kind, ErrorKind::InvalidInput, "{error}");
+            }
+            let outside = |directory: &Path| std::fs::read_dir(directory).unwrap().count();
+            assert_eq!(outside(directory.path()), 2, "{entries:?}");
+            assert!(outside(&directory.path().join("inner")) <= 1, "{entries:?}");
+        }
+    }
+
+    #[test]
+    fn an_archive_that_ends_too_early_is_damaged() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("archive");
+        archive(&path, &[("data", FILE, &"x".repeat(5000))]);
+        let whole = std::fs::read(&path).unwrap();
+        for length in [0, 100, 512, 1536, 1600, 4000] {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let expected = Contents { entries: 1, bytes: 5000, digest: String::new() };
+            let error = list(&work(), &path, &expected).map(drop).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidInput, "{length}: {error}");
+        }
+    }
 }
