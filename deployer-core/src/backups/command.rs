@@ -351,7 +351,8 @@ impl BackupProvider for CommandBackup {
         self.holding(&work, &locked, move |_, work, _| {
             let making = making;
             sync_tree(&making.path).doing(work, "sync", &making.path)?;
-            restore.end()
+            // The work that began it is over.
+            Restore { work: work.clone(), ..restore }.end()
         })
         .await
     }

@@ -34,18 +34,31 @@ pub(super) struct Modified {
     pub(super) nanos: u32,
 }
 
+/// Nanoseconds.
+const SECOND: u32 = 1_000_000_000;
+
 impl fmt::Display for Modified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.seconds < 0 && self.nanos > 0 {
+            // A decimal fraction counts away from zero.
+            let (whole, rest) =
+                (self.seconds.saturating_add(1).unsigned_abs(), SECOND.saturating_sub(self.nanos));
+            return write!(f, "-{whole}.{rest:09}");
+        }
         write!(f, "{}.{:09}", self.seconds, self.nanos)
     }
 }
 
 impl Modified {
-    /// Reads what `Display` writes; the nanoseconds count forwards also before 1970.
+    /// Reads what `Display` writes.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (seconds, nanos) = text.split_once('.')?;
-        let nanos = (nanos.len() == 9).then(|| nanos.parse().ok()).flatten()?;
-        Some(Self { seconds: seconds.parse().ok()?, nanos })
+        let (whole, rest) = text.split_once('.')?;
+        let nanos: u32 = (rest.len() == 9).then(|| rest.parse().ok()).flatten()?;
+        let seconds: i64 = whole.parse().ok()?;
+        if whole.starts_with('-') && nanos > 0 {
+            return Some(Self { seconds: seconds.checked_sub(1)?, nanos: SECOND.checked_sub(nanos)? });
+        }
+        Some(Self { seconds, nanos })
     }
 }
 

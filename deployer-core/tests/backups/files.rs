@@ -199,8 +199,8 @@ async fn special_files_are_refused_by_name() {
     assert!(problems[0].message.contains("named pipe"), "{problems:?}");
 }
 
-#[tokio::test]
-async fn what_changes_while_it_is_read_is_no_backup() {
+#[test]
+fn what_changes_while_it_is_read_is_no_backup() {
     use std::{
         io::Write as _,
         sync::atomic::{AtomicBool, Ordering},
@@ -210,6 +210,7 @@ async fn what_changes_while_it_is_read_is_no_backup() {
     let stop = AtomicBool::new(false);
     let path = directory.path().join("live/log");
     let mut log = std::fs::File::create(&path).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let error = std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
@@ -217,7 +218,6 @@ async fn what_changes_while_it_is_read_is_no_backup() {
                 std::thread::sleep(Duration::from_micros(50));
             }
         });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let made = runtime.block_on(provider.create(&context("d1"), &request("d1")));
         stop.store(true, Ordering::Relaxed);
         made.unwrap_err()
@@ -225,7 +225,7 @@ async fn what_changes_while_it_is_read_is_no_backup() {
     assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
     assert!(error.message.contains("3 times (\"log\" changed)"), "{error}");
     assert_eq!(names(&directory.path().join("store")), [".lock"]);
-    create(&provider, "d1").await;
+    runtime.block_on(create(&provider, "d1"));
 }
 
 #[tokio::test]
