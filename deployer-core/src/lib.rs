@@ -1,5 +1,6 @@
 //! Model, strategies, ports, engine and journal of `deployer`. Knows no backend.
 
+pub mod backups;
 pub mod checks;
 pub mod engine;
 pub mod error;

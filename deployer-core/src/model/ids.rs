@@ -127,6 +127,10 @@ name!(
     /// One gate of a rollout.
     GateId, "gate name", 63
 );
+name!(
+    /// One backup, for ever.
+    BackupKey, "backup key", 127
+);
 
 impl From<&ReleaseId> for SetId {
     fn from(release: &ReleaseId) -> Self {

@@ -13,7 +13,8 @@ pub use amount::{Amount, Percent};
 pub use artifact::{Artifact, PinnedRelease, Release, SecretRef, SetSpec};
 pub use capability::{RouterCapabilities, TargetCapabilities};
 pub use ids::{
-    DeploymentId, Epoch, GateId, InstanceId, InvalidName, Place, ReleaseId, SetId, StageId, WorkloadId,
+    BackupKey, DeploymentId, Epoch, GateId, InstanceId, InvalidName, Place, ReleaseId, SetId, StageId,
+    WorkloadId,
 };
 pub use instance::{Evidence, Instance, InstancePhase, PlaceStatus, PlaceView, SetView, WorkloadView};
 pub use settings::{AttachPoint, GateBinding, Replicas, RolloutSettings, WayBack};

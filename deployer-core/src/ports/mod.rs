@@ -13,7 +13,10 @@ mod router;
 mod secret;
 mod target;
 
-pub use backup::{Backup, BackupProvider, BackupRequest, Confirmation, RestorePlace, VerifyLevel};
+pub use backup::{
+    Backup, BackupProvider, BackupRequest, BackupSource, Confirmation, Preflight, RestorePlace,
+    RestoreReport, RestoreTo, VerifyLevel,
+};
 pub use clock::{Clock, SystemClock};
 pub use context::CallContext;
 pub use gate::{Gate, GateAnswer, GateWindow};
