@@ -59,7 +59,8 @@ fn capabilities() -> TargetCapabilities {
 }
 
 fn nothing_runs() -> WorkloadView {
-    let place = PlaceView { place: Place::new("node-1").expect("a word of the program"), status: PlaceStatus::Known };
+    let place =
+        PlaceView { place: Place::new("node-1").expect("a word of the program"), status: PlaceStatus::Known };
     WorkloadView { places: vec![place], sets: Vec::new() }
 }
 

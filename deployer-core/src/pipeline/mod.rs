@@ -6,6 +6,7 @@
 //! on where it was, and each stage says what a crash in the middle of it means.
 
 mod attend;
+mod backup;
 mod builder;
 mod context;
 mod custom;
