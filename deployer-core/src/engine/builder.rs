@@ -29,6 +29,7 @@ pub struct DeploymentBuilder {
     pub(super) revision: u64,
     pub(super) adopt: Option<SetId>,
     takes_over: bool,
+    pass_over: Vec<DeploymentId>,
     pub(super) target: Option<Arc<dyn Target>>,
     pub(super) router: Option<Arc<dyn TrafficRouter>>,
     pub(super) check: Option<Arc<dyn HealthCheck>>,
@@ -61,6 +62,7 @@ impl DeploymentBuilder {
             revision: 0,
             adopt: None,
             takes_over: false,
+            pass_over: Vec::new(),
             target: None,
             router: None,
             check: None,
@@ -198,6 +200,14 @@ impl DeploymentBuilder {
         self
     }
 
+    /// A deployment whose journal may be unreadable: what it did is forgotten, where the run would be refused otherwise.
+    /// May be given several times. A journal that can be read counts all the same.
+    pub fn pass_over(mut self, deployment: impl TryInto<DeploymentId, Error: fmt::Display>) -> Self {
+        let deployment = self.name("pass_over", deployment);
+        self.pass_over.extend(deployment);
+        self
+    }
+
     /// Checks everything, against the capabilities of target and router too. Touches nothing.
     ///
     /// # Errors
@@ -226,6 +236,7 @@ impl DeploymentBuilder {
             revision: self.revision,
             adopt: self.adopt,
             takes_over: self.takes_over,
+            pass_over: self.pass_over,
             target,
             router: self.router,
             check: self.check,

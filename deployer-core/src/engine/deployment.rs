@@ -144,9 +144,7 @@ impl Deployment {
 
     async fn preview_of(&self, failing_after: Option<usize>) -> Result<Preview, DeployError> {
         let parts = &*self.parts;
-        let history = History::read(parts).await.map_err(|error| {
-            DeployError::Refused(vec![Problem::new("journal", crate::error::report(&error))])
-        })?;
+        let history = History::read(parts).await.map_err(DeployError::Refused)?;
         let epoch = Epoch::default();
         let context = parts.context(&parts.id, epoch);
         let start = Start::look(parts, &context, &history).await.map_err(DeployError::Refused)?;

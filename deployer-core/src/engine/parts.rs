@@ -28,6 +28,7 @@ pub(crate) struct Parts {
     pub(crate) revision: u64,
     pub(crate) adopt: Option<SetId>,
     pub(crate) takes_over: bool,
+    pub(crate) pass_over: Vec<DeploymentId>,
     pub(crate) target: Arc<dyn Target>,
     pub(crate) router: Option<Arc<dyn TrafficRouter>>,
     pub(crate) check: Option<Arc<dyn HealthCheck>>,

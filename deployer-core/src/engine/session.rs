@@ -60,7 +60,7 @@ impl<'a> Session<'a> {
         };
         let grant = grant.map_err(not_given)?;
         let unreadable = |error: JournalError| refused("journal", crate::error::report(&error));
-        let history = History::read(parts).map_err(unreadable).await?;
+        let history = History::read(parts).map_err(DeployError::Refused).await?;
         let journaled = parts.journal.last_epoch(&parts.workload).map_err(unreadable).await?;
         // A lock that is younger than the journal would begin with an old epoch again.
         let epoch = grant.epoch().max(journaled.next());
@@ -201,5 +201,12 @@ fn not_given(error: LockError) -> DeployError {
 }
 
 pub(super) fn interrupted(stop: impl Into<Stop>) -> DeployError {
-    DeployError::Interrupted { why: crate::error::report(&stop.into()) }
+    let stop = stop.into();
+    let way_out = match &stop {
+        Stop::Journal(JournalError::Io { .. }) => {
+            "; nothing is done that is not written down, so mend that and run the same deployment again to go on"
+        }
+        _ => "",
+    };
+    DeployError::Interrupted { why: format!("{}{way_out}", crate::error::report(&stop)) }
 }

@@ -180,20 +180,29 @@ pub(crate) fn last_epoch_in(directory: &Path) -> Result<Epoch> {
     Ok(epochs.max().unwrap_or_default())
 }
 
-/// Oldest first. Those whose beginning cannot be read come first: they say nothing of their age.
+/// Oldest first. Those whose beginning cannot be read come last: they may be the newest.
 fn list(directory: &Path) -> Result<Vec<DeploymentId>> {
     let mut found: Vec<_> = journals(directory)?
         .into_iter()
         .filter_map(|name| {
-            let path = directory.join(file_name(&name));
-            let bytes = std::fs::read(&path).ok()?;
-            let end = bytes.iter().position(|byte| *byte == b'\n')?;
-            let first = read(&bytes[..=end], "").ok().and_then(|contents| contents.events.into_iter().next());
-            Some((first.map(|event| event.epoch), name))
+            let began = beginning(&directory.join(file_name(&name)))?;
+            Some((began.is_none(), began, name))
         })
         .collect();
     found.sort();
-    Ok(found.into_iter().map(|(_, name)| name).collect())
+    Ok(found.into_iter().map(|(_, _, name)| name).collect())
+}
+
+/// The epoch of the first event if that can be read; nothing at all if it was never written to its end.
+fn beginning(path: &Path) -> Option<Option<Epoch>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(_) => return Some(None),
+    };
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let first = read(&bytes[..=end], "").ok().and_then(|contents| contents.events.into_iter().next());
+    Some(first.map(|event| event.epoch))
 }
 
 fn journals(directory: &Path) -> Result<Vec<DeploymentId>> {
