@@ -6,6 +6,7 @@ mod command;
 mod dependencies;
 mod license;
 mod model;
+mod mutants;
 mod quickstart;
 mod structure;
 mod test;
@@ -20,6 +21,8 @@ usage: cargo xtask <command>
   bench          the figures of the README, each with its bound; with --json the last line is one JSON object
   model [word…]  every state that the strategies can get into with a few instances; words choose scenarios
   model --planted  whether bugs on purpose are found
+  mutants        mistakes planted in the strategies, and whether tests find them; goes on where it stopped, for as
+                 long as --minutes says; --missed plants again what was missed
   help           this text
 ";
 
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
         "model" => model::run(rest),
+        "mutants" => mutants::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

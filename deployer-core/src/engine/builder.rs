@@ -194,7 +194,9 @@ impl DeploymentBuilder {
         self
     }
 
-    /// Takes the lock from an owner that is dead. Where the lock can prove that it lives it is refused all the same.
+    /// Takes the lock from whoever has it: from an owner that is dead, or stopped, or has to go. A
+    /// [`FileLock`](crate::lock::FileLock) replaces a living owner too. The new epoch is shown to target and router at
+    /// once, so that what the old owner still does is refused where they fence.
     pub fn take_over(mut self) -> Self {
         self.takes_over = true;
         self

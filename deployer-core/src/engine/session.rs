@@ -8,6 +8,7 @@ use super::{
     history::History,
     parts::{KnownReleases, Parts},
     recover::{Recovery, Rollout},
+    stamp::stamp,
     start::Start,
 };
 use crate::{
@@ -72,7 +73,7 @@ impl<'a> Session<'a> {
                 let mut session =
                     Self { parts, control, recorder, history, context, grant, next, begun_with: None };
                 session.recorder.record(EventKind::Resumed { owner: owner() }).await.map_err(interrupted)?;
-                session.notes();
+                session.arrive().await;
                 Ok(session)
             }
             _ => Self::begin(parts, control, bus, history, (grant, epoch)).await,
@@ -105,7 +106,7 @@ impl<'a> Session<'a> {
         recorder.create(parts, started).await.map_err(interrupted)?;
         let (next, begun_with) = (Next::StartStage, Some(start));
         let session = Self { parts, control, recorder, history, context, grant, next, begun_with };
-        session.notes();
+        session.arrive().await;
         Ok(session)
     }
 
@@ -150,7 +151,10 @@ impl<'a> Session<'a> {
         super::Driver::new(around, rollout)
     }
 
-    fn notes(&self) {
+    async fn arrive(&self) {
+        if self.parts.takes_over {
+            Box::pin(stamp(self.parts, &self.context, &self.recorder)).await;
+        }
         self.history.notes.iter().for_each(|note| self.recorder.note(note.clone()));
     }
 }
