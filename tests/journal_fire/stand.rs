@@ -65,10 +65,11 @@ pub(crate) struct Stand {
     pub(crate) kind: Kind,
 }
 
-/// Runs a case in virtual time.
+/// Runs a case in virtual time, with one thread for all files: calls that are to fail are counted a thread.
 pub(crate) fn virtually<T>(case: impl AsyncFnOnce() -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    runtime.unwrap().block_on(case())
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().start_paused(true).max_blocking_threads(1);
+    builder.build().unwrap().block_on(case())
 }
 
 /// A directory in memory where there is one: thousands of syncs are waited for.
@@ -135,6 +136,11 @@ impl Stand {
 
     pub(crate) async fn events(&self, id: &str) -> Vec<Event> {
         self.journal().load(&DeploymentId::new(id).unwrap()).await.unwrap()
+    }
+
+    pub(crate) async fn has_ended(&self, id: &str) -> bool {
+        let events = self.journal().load(&DeploymentId::new(id).unwrap()).await.unwrap_or_default();
+        events.last().is_some_and(|last| matches!(last.kind, EventKind::DeploymentFinished { .. }))
     }
 
     /// How often the world was told to change.
