@@ -25,7 +25,7 @@ const STAGES: [Stage; 3] = [
     Stage {
         name: "unit tests",
         seconds: 120,
-        arguments: &["-p", "deployer-core", "--lib", "--test", "preview"],
+        arguments: &["-p", "deployer-core", "--lib", "--test", "preview", "--test", "strategy_checks"],
     },
     Stage { name: "model", seconds: 240, arguments: &["-p", "deployer-testkit", "--test", "model_small"] },
     Stage { name: "rollouts", seconds: 240, arguments: &["-p", "deployer", "--test", "rollouts"] },
