@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use deployer_core::{
     model::{
@@ -199,9 +199,9 @@ fn rolling_of_four_is_four_batches() {
 fn variants() -> Vec<(&'static str, Plan)> {
     let plain = || plan(3, true);
     let with = |change: fn(&mut Plan)| {
-        let mut plan = plain();
-        change(&mut plan);
-        plan
+        let mut other = plain();
+        change(&mut other);
+        other
     };
     let gate = |plan: &mut Plan, at| {
         let gate = GateId::new("gate").unwrap();
@@ -259,7 +259,8 @@ fn every_strategy_does_what_is_written_down() {
             let forward = preview(&*strategy, &plan, &state, &seen, None);
             let half = forward.actions().count() / 2;
             let back = preview(&*strategy, &plan, &state, &seen, Some(half));
-            text += &format!("# {strategy:?}, {what}\n{forward}\n## aborted after {half} actions\n{back}\n");
+            writeln!(text, "# {strategy:?}, {what}\n{forward}\n## aborted after {half} actions\n{back}")
+                .unwrap();
         }
     }
     let written = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/preview.txt");

@@ -47,10 +47,12 @@ fn cookie() -> RouteMatch {
     RouteMatch::Cookie { name: "canary".into(), value: "yes".into() }
 }
 
-/// What a backend lacks, and how many problems each strategy has with that.
+/// What a backend lacks, how that comes, and how many problems each strategy has with it.
+type Lack = (&'static str, fn(&mut Backend), [usize; 8]);
+
 #[test]
 fn each_strategy_refuses_exactly_the_backends_it_cannot_work_with() {
-    let lacks: [(&str, fn(&mut Backend), [usize; 8]); 10] = [
+    let lacks: [Lack; 10] = [
         ("nothing", |_| {}, [0, 0, 0, 0, 0, 0, 0, 2]),
         ("a router", |it| it.1 = None, [0, 1, 1, 0, 1, 1, 1, 1]),
         ("a router, as it delegates", |it| (it.0.delegates, it.1) = (true, None), [0, 1, 1, 0, 1, 1, 1, 0]),

@@ -11,6 +11,7 @@ mod mutants;
 mod quickstart;
 mod structure;
 mod test;
+mod tool;
 
 use std::process::ExitCode;
 

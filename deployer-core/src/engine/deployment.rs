@@ -106,7 +106,7 @@ impl Deployment {
     pub async fn run(&self) -> Result<Report, DeployError> {
         let _end = EndOfEvents(&self.bus);
         let span = tracing::info_span!("deployment", workload = %self.parts.workload, release = %self.parts.release.id);
-        self.run_inside().instrument(span).await
+        Box::pin(self.run_inside()).instrument(span).await
     }
 
     /// The exact list of actions that a run would take if nothing went wrong, each with its reason. Looks at the world

@@ -153,7 +153,7 @@ impl<'a> Session<'a> {
 
     async fn arrive(&self) {
         if self.parts.takes_over {
-            Box::pin(stamp(self.parts, &self.context, &self.recorder)).await;
+            stamp(self.parts, &self.context, &self.recorder).await;
         }
         self.history.notes.iter().for_each(|note| self.recorder.note(note.clone()));
     }
@@ -209,6 +209,9 @@ pub(super) fn interrupted(stop: impl Into<Stop>) -> DeployError {
     let way_out = match &stop {
         Stop::Journal(JournalError::Io { .. }) => {
             "; nothing is done that is not written down, so mend that and run the same deployment again to go on"
+        }
+        Stop::Journal(JournalError::Fenced { .. }) => {
+            "; another deployer took over, so nothing more is done here"
         }
         _ => "",
     };
