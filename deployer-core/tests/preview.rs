@@ -2,18 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use deployer_core::{
     model::{
-        Amount, Artifact, InFlight, InstanceId, InstancePhase, Member, Percent, PinnedRelease, Proof,
-        Release, ReleaseId, RolloutSettings, RouterCapabilities, SetId, Share, Split, TargetCapabilities,
-        Timestamp, WorkloadId,
+        Amount, Artifact, AttachPoint, GateBinding, GateId, InFlight, InstanceId, InstancePhase, Member,
+        Percent, PinnedRelease, Proof, Release, ReleaseId, RolloutSettings, RouterCapabilities, SetId, Share,
+        Split, TargetCapabilities, Timestamp, WayBack, WorkloadId,
     },
     strategy::{
-        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, InstanceSeen, Observation, Outcome,
-        Plan, Preview, Recreate, Rolling, RollingSettings, RolloutState, Seen, SetSeen, StepPause, Strategy,
-        TrafficSeen, preview,
+        BlueGreen, BlueGreenSettings, Canary, CanarySettings, CanaryStep, Delegated, InstanceSeen,
+        Observation, Outcome, Plan, Preview, Recreate, Rolling, RollingSettings, RolloutState, Seen, SetSeen,
+        StepPause, Strategy, TrafficSeen, preview,
     },
 };
 
@@ -193,4 +193,92 @@ fn rolling_of_four_is_four_batches() {
     let preview = run(&Rolling::default(), 4, true, None);
     let starts = preview.actions().flatten().filter(|c| c.to_string().starts_with("set v2 to")).count();
     assert_eq!(starts, 4, "{preview}");
+}
+
+/// Plans that differ from the plain one in one thing each.
+fn variants() -> Vec<(&'static str, Plan)> {
+    let plain = || plan(3, true);
+    let with = |change: fn(&mut Plan)| {
+        let mut other = plain();
+        change(&mut other);
+        other
+    };
+    let gate = |plan: &mut Plan, at| {
+        let gate = GateId::new("gate").unwrap();
+        plan.gates.push(GateBinding { gate, at });
+    };
+    let mut all = vec![
+        ("plain", plain()),
+        ("without a router", plan(3, false)),
+        ("a router that proves nothing", with(|plan| plan.router.as_mut().unwrap().proves = false)),
+        ("a router of whole sets", with(|plan| plan.router.as_mut().unwrap().members = false)),
+        ("a router that counts nothing", with(|plan| plan.router.as_mut().unwrap().counts_in_flight = false)),
+        ("a target that admits by itself", with(|plan| plan.target.admits_itself = true)),
+        ("a target that delegates", with(|plan| (plan.target.delegates, plan.router) = (true, None))),
+        ("one set at a time", with(|plan| plan.target.exclusive = Some("a port".into()))),
+        ("ready for a minute", with(|plan| plan.settings.min_ready = Duration::from_secs(60))),
+        ("back at once", with(|plan| plan.returning = true)),
+        ("the first release", with(|plan| (plan.stable, plan.stable_set) = (None, None))),
+    ];
+    for at in [AttachPoint::BeforeTraffic, AttachPoint::EachStep, AttachPoint::FullTraffic, AttachPoint::Bake]
+    {
+        let mut gated = plain();
+        gate(&mut gated, at);
+        all.push(("with a gate", gated));
+    }
+    let mut gradual = plain();
+    let (step, every) = (Percent::new(40).unwrap(), Duration::from_secs(3));
+    gradual.settings.way_back = WayBack::Gradual { step, every };
+    all.push(("a gradual way back", gradual));
+    all
+}
+
+/// What every strategy does, action by action, with its reasons. A change of a strategy shows here: look at it, and
+/// write it down by running this with `WRITE_DOWN=1`.
+#[test]
+fn every_strategy_does_what_is_written_down() {
+    let mut text = String::new();
+    let mut all: Vec<Box<dyn Strategy>> =
+        strategies().into_iter().filter(|(_, router)| *router).map(|(strategy, _)| strategy).collect();
+    all.push(Box::new(Delegated::default()));
+    for strategy in all {
+        for (what, plan) in variants() {
+            if strategy.check(&plan.target, plan.router.as_ref()).is_err() {
+                continue;
+            }
+            let mut seen = serving(3, plan.router.is_some());
+            if plan.stable.is_none() {
+                seen.sets = Seen::Known(Vec::new());
+                seen.traffic = seen.traffic.map(|_| {
+                    let (split, proof) = (Split::EMPTY, Proof::Proven { generation: 0 });
+                    let fingerprint = Observation::fingerprint_of(&split);
+                    Seen::Known(TrafficSeen { split, fingerprint, proof, stale_members: 0 })
+                });
+            }
+            let state = RolloutState::begin(&plan, seen.now);
+            let forward = preview(&*strategy, &plan, &state, &seen, None);
+            let half = forward.actions().count() / 2;
+            let back = preview(&*strategy, &plan, &state, &seen, Some(half));
+            writeln!(text, "# {strategy:?}, {what}\n{forward}\n## aborted after {half} actions\n{back}")
+                .unwrap();
+        }
+    }
+    let written = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/preview.txt");
+    if std::env::var_os("WRITE_DOWN").is_some() {
+        std::fs::write(&written, &text).unwrap();
+    }
+    let before = std::fs::read_to_string(&written).unwrap();
+    let changed = text.lines().zip(before.lines()).position(|(now, before)| now != before);
+    if let Some(line) = changed {
+        let around =
+            |text: &str| text.lines().skip(line.saturating_sub(3)).take(8).collect::<Vec<_>>().join("\n");
+        panic!(
+            "line {} of {} changed from\n{}\nto\n{}",
+            line + 1,
+            written.display(),
+            around(&before),
+            around(&text)
+        );
+    }
+    assert_eq!(text.lines().count(), before.lines().count(), "the end of {} changed", written.display());
 }

@@ -13,6 +13,7 @@ mod processes;
 mod recipes;
 mod side_by_side;
 mod stand;
+mod taken_over;
 mod zero_loss;
 
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ macro_rules! cases {
 fn main() -> ExitCode {
     deployer::local::init();
     deployer_testkit::app::run_if_asked();
-    if let Some(code) = children::run_if_asked() {
+    if let Some(code) = children::run_if_asked().or_else(taken_over::run_if_asked) {
         return code;
     }
     // The longest first, so that they do not stand alone at the end.
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
         crash::rolling_goes_on_after_kill_9,
         crash::blue_green_goes_on_after_kill_9,
         crash::recreate_goes_on_after_kill_9,
+        taken_over::a_stopped_deployer_that_was_replaced_wakes_without_effect,
+        taken_over::a_deployer_that_wakes_while_it_is_replaced_does_no_harm,
+        taken_over::resumed_by_two_processes_at_once_one_goes_on,
         zero_loss::a_control_run_without_drain_and_proof_loses_requests,
         zero_loss::rolling_with_surge_loses_nothing,
         zero_loss::rolling_without_surge_loses_nothing,

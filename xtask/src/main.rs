@@ -4,11 +4,14 @@
 mod bench;
 mod command;
 mod dependencies;
+mod fuzz;
 mod license;
 mod model;
+mod mutants;
 mod quickstart;
 mod structure;
 mod test;
+mod tool;
 
 use std::process::ExitCode;
 
@@ -20,6 +23,9 @@ usage: cargo xtask <command>
   bench          the figures of the README, each with its bound; with --json the last line is one JSON object
   model [word…]  every state that the strategies can get into with a few instances; words choose scenarios
   model --planted  whether bugs on purpose are found
+  fuzz [target…] the corpus of each target, and changes of it by chance; --seconds N a target, --seed N
+  mutants        mistakes planted in the strategies, and whether tests find them; goes on where it stopped, for as
+                 long as --minutes says; --missed plants again what was missed
   help           this text
 ";
 
@@ -35,7 +41,9 @@ fn main() -> ExitCode {
     match command {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         "model" => model::run(rest),
+        "mutants" => mutants::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

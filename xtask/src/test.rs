@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     command::{Outcome, Place, run as run_command, tail},
-    dependencies, quickstart, structure,
+    dependencies, quickstart, structure, tool,
 };
 
 /// One thing that has to hold.
@@ -17,7 +17,7 @@ struct Part {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part { name: "format", run: format },
     Part { name: "structure", run: structure::run },
     Part { name: "dependencies", run: dependencies::run },
@@ -27,6 +27,7 @@ const PARTS: [Part; 10] = [
     Part { name: "rustdoc", run: rustdoc },
     Part { name: "model", run: model },
     Part { name: "planted", run: planted },
+    Part { name: "fuzz", run: fuzz },
     Part { name: "quickstart", run: quickstart::run },
 ];
 
@@ -143,6 +144,10 @@ fn planted(place: &Place) -> Outcome {
     own_command(place, "planted", &["model", "--planted"])
 }
 
+fn fuzz(place: &Place) -> Outcome {
+    own_command(place, "fuzz", &["fuzz", "--seconds", "5"])
+}
+
 /// Another command of this program.
 fn own_command(place: &Place, name: &str, arguments: &[&str]) -> Outcome {
     match std::env::current_exe() {
@@ -156,6 +161,7 @@ fn own_command(place: &Place, name: &str, arguments: &[&str]) -> Outcome {
 }
 
 fn tests(place: &Place) -> Outcome {
+    tool::install("strace", "strace");
     let arguments = ["test", "--workspace", "--all-features", "--all-targets", "--no-fail-fast"];
     counted(place, "tests", place.cargo(&arguments))
 }

@@ -17,6 +17,7 @@ pub(crate) struct Base {
     pub(crate) id: Option<DeploymentId>,
     pub(crate) revision: u64,
     pub(crate) takes_over: bool,
+    pub(crate) pass_over: Vec<DeploymentId>,
     pub(crate) engine: EngineSettings,
     pub(crate) journal: Option<Arc<dyn Journal>>,
     pub(crate) lock: Option<Arc<dyn Lock>>,
@@ -105,10 +106,24 @@ macro_rules! base_setters {
             self
         }
 
-        /// Takes the lock from an owner that is dead. Where the lock can prove that it lives it is refused all the same.
+        /// Takes the lock from whoever has it: from an owner that is dead, or stopped, or has to go. A
+        /// [`FileLock`](crate::lock::FileLock) replaces a living owner too. The new epoch is shown to targets and routers
+        /// at once, so that what the old owner still does is refused where they fence.
         pub fn take_over(mut self) -> Self {
             self.base.takes_over = true;
             self.base.told.push("take_over");
+            self
+        }
+
+        /// A deployment whose journal may be unreadable: what it did is forgotten, where the run would be refused
+        /// otherwise. May be given several times. A journal that can be read counts all the same.
+        pub fn pass_over(
+            mut self,
+            deployment: impl TryInto<$crate::model::DeploymentId, Error: std::fmt::Display>,
+        ) -> Self {
+            let deployment = self.base.name("pass_over", deployment);
+            self.base.pass_over.extend(deployment);
+            self.base.told.push("pass_over");
             self
         }
     };

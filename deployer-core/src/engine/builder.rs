@@ -145,6 +145,7 @@ impl DeploymentBuilder {
     pub fn build(self) -> Result<Deployment, DeployError> {
         let tools = self.base.tools();
         let (id, revision, takes_over) = (self.base.id.clone(), self.base.revision, self.base.takes_over);
+        let pass_over = self.base.pass_over.clone();
         let mut problems = check_engine(&self.base.engine);
         let rollout = self.into_rollout(&tools).map_err(|found| problems.extend(found)).ok();
         let Some(rollout) = rollout.filter(|_| problems.is_empty()) else {
@@ -162,6 +163,7 @@ impl DeploymentBuilder {
             id_is_given,
             revision,
             takes_over,
+            pass_over,
             workloads: vec![rollout.workload.clone()],
             stages: vec![StageParts { id: only_stage(), work: StageWork::Rollout(Box::new(rollout)) }],
             tools,

@@ -5,9 +5,10 @@ use super::{
     recover::{Past, Recovery, plan},
 };
 use crate::{
+    error::{Problem, report},
     event::Event,
-    model::{PinnedRelease, Release, SetId, WorkloadId},
-    ports::{Journal, JournalError},
+    model::{DeploymentId, PinnedRelease, Release, SetId, WorkloadId},
+    ports::Journal,
 };
 
 /// How many succeeded releases are the history.
@@ -28,35 +29,42 @@ pub(super) struct History {
     pub(super) succeeded: Vec<PinnedRelease>,
     /// All releases that were resolved, the newest under each name.
     pub(super) known: KnownReleases,
-    /// What could not be read.
+    /// What could not be read and does not count.
     pub(super) notes: Vec<String>,
 }
 
 impl History {
-    /// Reads the journals, newest first. Those that cannot be read are noted and never block.
-    pub(super) async fn read(journal: &dyn Journal, workload: &WorkloadId) -> Result<Self, JournalError> {
+    /// Reads the journals, newest first.
+    ///
+    /// One that cannot be read may be the one that is under way, or say what is live and whether it went back. It is
+    /// passed over only where a newer deployment succeeded, which had all that counts, or where that was asked for.
+    ///
+    /// # Errors
+    /// Every journal that cannot be read and may count, by name.
+    pub(super) async fn read(
+        journal: &dyn Journal,
+        workload: &WorkloadId,
+        pass_over: &[DeploymentId],
+    ) -> Result<Self, Vec<Problem>> {
         let mut history = Self::default();
-        let mut newest = true;
-        let deployments = journal.list(workload).await?;
+        let (mut newest, mut unreadable) = (true, Vec::new());
+        let deployments = journal.list(workload).await;
+        let deployments = deployments.map_err(|error| vec![Problem::new("journal", report(&error))])?;
         for (looked_at, deployment) in deployments.iter().rev().enumerate() {
             if looked_at >= LOOKED_AT && history.succeeded.len() >= SUCCEEDED {
                 break;
             }
-            let events = match journal.load(deployment).await {
-                Ok(events) => events,
-                Err(error) => {
-                    history.notes.push(format!("the journal of {deployment} is passed over: {error}"));
-                    continue;
+            match read_one(journal, deployment).await {
+                Ok((recovery, events)) => {
+                    history.take_in(workload, recovery, events, std::mem::take(&mut newest))
                 }
-            };
-            match plan(&events) {
-                Ok(recovery) => history.take_in(workload, recovery, events, std::mem::take(&mut newest)),
-                Err(why) => {
+                Err(why) if pass_over.contains(deployment) || !history.succeeded.is_empty() => {
                     history.notes.push(format!("the journal of {deployment} is passed over: {why}"));
                 }
+                Err(why) => unreadable.push(refusal(deployment, &why)),
             }
         }
-        Ok(history)
+        if unreadable.is_empty() { Ok(history) } else { Err(unreadable) }
     }
 
     fn take_in(&mut self, workload: &WorkloadId, recovery: Recovery, events: Vec<Event>, newest: bool) {
@@ -85,4 +93,24 @@ impl History {
         let window = usize::try_from(window).unwrap_or(usize::MAX);
         self.succeeded.iter().skip(1).take(window).any(|known| known.release == *release)
     }
+}
+
+async fn read_one(
+    journal: &dyn Journal,
+    deployment: &DeploymentId,
+) -> Result<(Recovery, Vec<Event>), String> {
+    let events = journal.load(deployment).await.map_err(|error| report(&error))?;
+    let recovery = plan(&events)?;
+    if recovery.deployment != *deployment {
+        return Err(format!("it is the journal of {}", recovery.deployment));
+    }
+    Ok((recovery, events))
+}
+
+fn refusal(deployment: &DeploymentId, why: &str) -> Problem {
+    let message = format!(
+        "the journal of {deployment} cannot be read, and no deployment after it succeeded: {why}; bring back what was \
+         written, or, if it may be forgotten what {deployment} did, name it in `pass_over` or move its journal away"
+    );
+    Problem::new("journal", message)
 }

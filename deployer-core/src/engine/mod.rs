@@ -32,6 +32,7 @@ mod report;
 mod session;
 mod settings;
 mod shared;
+mod stamp;
 mod start;
 mod wake;
 

@@ -35,6 +35,7 @@ pub(crate) struct Parts {
     pub(crate) id_is_given: bool,
     pub(crate) revision: u64,
     pub(crate) takes_over: bool,
+    pub(crate) pass_over: Vec<DeploymentId>,
     /// Sorted, each once.
     pub(crate) workloads: Vec<WorkloadId>,
     pub(crate) stages: Vec<StageParts>,

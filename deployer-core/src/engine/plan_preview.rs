@@ -9,7 +9,7 @@ use super::{
     start::Start,
 };
 use crate::{
-    error::{DeployError, Problem},
+    error::DeployError,
     event::{StageOutline, UndoKind},
     model::Epoch,
     strategy::{Command, Preview, preview},
@@ -92,9 +92,8 @@ async fn preview_rollout(
     rollout: &RolloutParts,
     failing_after: Option<usize>,
 ) -> Result<Preview, DeployError> {
-    let history = History::read(&*parts.tools.journal, &rollout.workload).await;
-    let history = history
-        .map_err(|error| DeployError::Refused(vec![Problem::new("journal", crate::error::report(&error))]))?;
+    let history = History::read(&*parts.tools.journal, &rollout.workload, &parts.pass_over).await;
+    let history = history.map_err(DeployError::Refused)?;
     let context = parts.tools.context(&rollout.workload, &parts.id, Epoch::default());
     let start = Start::look(rollout, &context, &history).await.map_err(DeployError::Refused)?;
     let whole_sets = start.rollout.plan.router.as_ref().is_some_and(|router| !router.members);

@@ -10,6 +10,7 @@ use super::{
     history::History,
     parts::{Parts, RolloutParts, Tools},
     recover::Recovery,
+    stamp::stamp,
     start::Start,
 };
 use crate::{
@@ -110,7 +111,7 @@ impl<'a> Session<'a> {
         recorder.record(first).await.map_err(interrupted)?;
         let begun_with = BTreeMap::new();
         let session = Self { parts, control, recorder, deployment, epoch, histories, grant, begun_with };
-        session.notes();
+        session.arrive().await;
         Ok(session)
     }
 
@@ -140,7 +141,7 @@ impl<'a> Session<'a> {
         };
         recorder.create(&parts.workloads, started).await.map_err(interrupted)?;
         let session = Self { parts, control, recorder, deployment, epoch, histories, grant, begun_with };
-        session.notes();
+        session.arrive().await;
         Ok(session)
     }
 
@@ -187,7 +188,12 @@ impl<'a> Session<'a> {
         self.histories.get(workload).expect("each workload of the deployment has its history")
     }
 
-    fn notes(&self) {
+    async fn arrive(&self) {
+        let takes_over = self.parts.takes_over;
+        for (_, rollout) in self.parts.rollouts().filter(|_| takes_over) {
+            let context = self.parts.tools.context(&rollout.workload, &self.deployment, self.epoch);
+            stamp(rollout, &context, &self.recorder).await;
+        }
         let notes = self.histories.values().flat_map(|history| &history.notes);
         notes.for_each(|note| self.recorder.note(note.clone()));
     }
@@ -204,7 +210,8 @@ impl Opened {
         let grant = grant.map_err(not_given)?;
         let (mut histories, mut epoch) = (Histories::new(), grant.epoch());
         for workload in &parts.workloads {
-            let history = History::read(&*tools.journal, workload).map_err(unreadable).await?;
+            let history = History::read(&*tools.journal, workload, &parts.pass_over).await;
+            let history = history.map_err(DeployError::Refused)?;
             // A lock that is younger than the journal would begin with an old epoch again.
             let journaled = tools.journal.last_epoch(workload).map_err(unreadable).await?;
             epoch = epoch.max(journaled.next());
@@ -307,5 +314,15 @@ fn not_given(error: LockError) -> DeployError {
 }
 
 pub(super) fn interrupted(stop: impl Into<Stop>) -> DeployError {
-    DeployError::Interrupted { why: crate::error::report(&stop.into()) }
+    let stop = stop.into();
+    let way_out = match &stop {
+        Stop::Journal(JournalError::Io { .. }) => {
+            "; nothing is done that is not written down, so mend that and run the same deployment again to go on"
+        }
+        Stop::Journal(JournalError::Fenced { .. }) => {
+            "; another deployer took over, so nothing more is done here"
+        }
+        _ => "",
+    };
+    DeployError::Interrupted { why: format!("{}{way_out}", crate::error::report(&stop)) }
 }

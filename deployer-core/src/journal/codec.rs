@@ -126,6 +126,28 @@ pub(super) fn decode(line: &[u8], before: Option<Tail>) -> Result<(Event, Tail),
     Ok((event, tail))
 }
 
+/// The epoch of a line, given without its line feed, if it is whole in itself: what it says of the line before is taken
+/// on trust.
+pub(super) fn epoch_of_line(line: &[u8]) -> Option<Epoch> {
+    #[derive(Deserialize)]
+    struct Record {
+        epoch: Epoch,
+        prev: String,
+        hash: String,
+    }
+    let record: Record = serde_json::from_slice(line).ok()?;
+    let mut before = Chain::default();
+    let digits = record.prev.as_bytes().chunks_exact(2);
+    if record.prev.len() != HEX_LENGTH {
+        return None;
+    }
+    for (byte, digits) in before.0.iter_mut().zip(digits) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    let body = line.get(..line.len().checked_sub(HASH_FIELD.len() + HEX_LENGTH + CLOSE.len())?)?;
+    (before.over(body).hex() == record.hash).then_some(record.epoch)
+}
+
 /// A newer format may hash in another way, so this is looked at before the hash.
 fn check_format(line: &[u8]) -> Result<(), BadLine> {
     let header: Header = serde_json::from_slice(line).map_err(|error| BadLine::Damaged(error.to_string()))?;

@@ -9,10 +9,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use async_trait::async_trait;
-use serde::Deserialize;
-
 use super::{
+    codec::epoch_of_line,
     reader::read,
     storage::{Log, Storage},
 };
@@ -21,6 +19,7 @@ use crate::{
     model::{DeploymentId, Epoch, WorkloadId},
     ports::{Journal, JournalError},
 };
+use async_trait::async_trait;
 
 type Result<T> = std::result::Result<T, JournalError>;
 
@@ -145,6 +144,10 @@ impl Files {
         };
         let bytes = bytes.map_err(failed("reading the journal", Path::new(&place)))?;
         let events = read(&bytes, &place)?.events;
+        if let Some(first) = events.first().filter(|first| first.deployment != *deployment) {
+            let why = format!("it belongs to deployment {}", first.deployment);
+            return Err(JournalError::Corrupt { record: 0, place, why });
+        }
         if events.is_empty() { Err(JournalError::NotFound(deployment.clone())) } else { Ok(events) }
     }
 
@@ -176,33 +179,49 @@ impl Files {
     }
 }
 
-/// The largest epoch that a journal of this workload's directory ends with. What cannot be read says nothing.
+/// The largest epoch that a journal of this workload's directory ends with. What is not whole says nothing.
 pub(crate) fn last_epoch_in(directory: &Path) -> Result<Epoch> {
-    #[derive(Deserialize)]
-    struct Record {
-        epoch: Epoch,
-    }
-    let epochs = journals(directory)?.into_iter().filter_map(|name| {
-        let line = last_line(&directory.join(file_name(&name))).ok()??;
-        serde_json::from_slice::<Record>(&line).ok().map(|record| record.epoch)
-    });
+    let epochs = journals(directory)?
+        .into_iter()
+        .filter_map(|name| epoch_of_line(&last_line(&directory.join(file_name(&name))).ok()??));
     Ok(epochs.max().unwrap_or_default())
 }
 
-/// Oldest first. Those whose beginning cannot be read come first: they say nothing of their age.
+/// Oldest first. Those whose beginning cannot be read come last: they may be the newest.
 fn list(directory: &Path) -> Result<Vec<DeploymentId>> {
     let mut found: Vec<_> = journals(directory)?
         .into_iter()
-        .filter_map(|name| {
-            let path = directory.join(file_name(&name));
-            let bytes = std::fs::read(&path).ok()?;
-            let end = bytes.iter().position(|byte| *byte == b'\n')?;
-            let first = read(&bytes[..=end], "").ok().and_then(|contents| contents.events.into_iter().next());
-            Some((first.map(|event| event.epoch), name))
+        .filter_map(|name| match beginning(&directory.join(file_name(&name))) {
+            Beginning::Never => None,
+            Beginning::At(epoch) => Some((false, epoch, name)),
+            Beginning::Unreadable => Some((true, Epoch::default(), name)),
         })
         .collect();
     found.sort();
-    Ok(found.into_iter().map(|(_, name)| name).collect())
+    Ok(found.into_iter().map(|(_, _, name)| name).collect())
+}
+
+/// What the first record of a file says.
+enum Beginning {
+    /// It was not written to its end, so nothing followed from it.
+    Never,
+    At(Epoch),
+    Unreadable,
+}
+
+fn beginning(path: &Path) -> Beginning {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Beginning::Never,
+        Err(_) => return Beginning::Unreadable,
+    };
+    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return Beginning::Never };
+    match read(&bytes[..=end], "") {
+        Ok(contents) => {
+            contents.events.first().map_or(Beginning::Unreadable, |event| Beginning::At(event.epoch))
+        }
+        Err(_) => Beginning::Unreadable,
+    }
 }
 
 fn journals(directory: &Path) -> Result<Vec<DeploymentId>> {

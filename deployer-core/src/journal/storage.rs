@@ -75,7 +75,7 @@ impl<S: Storage> Log<S> {
         if self.poisoned {
             return Err(JournalError::Poisoned);
         }
-        self.follow_others()?;
+        self.follow_others(event)?;
         self.check(event)?;
         let place = self.storage.place();
         let before = self.tail.map_or(Chain::default(), |tail| tail.chain);
@@ -95,8 +95,8 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
-    /// Another process that took the lock over may have written since.
-    fn follow_others(&mut self) -> Result<(), JournalError> {
+    /// Another process that took the lock over may have written since, and may have died in the middle of it.
+    fn follow_others(&mut self, event: &Event) -> Result<(), JournalError> {
         let place = self.storage.place();
         let failed =
             |source| JournalError::Io { operation: "looking at the journal", place: place.clone(), source };
@@ -105,6 +105,19 @@ impl<S: Storage> Log<S> {
         }
         let bytes = self.storage.bytes().map_err(failed)?;
         let contents = read(&bytes, &place)?;
+        if contents.length < bytes.len() as u64 {
+            // Only who came after it may cut off what it left: for anybody else it is the one who came after.
+            let record = contents.events.len() as u64;
+            if contents.tail.is_none_or(|tail| event.epoch <= tail.epoch) {
+                let why = "somebody else began to write it; this process must not write any more".to_owned();
+                return Err(JournalError::Corrupt { record, place, why });
+            }
+            self.storage.truncate(contents.length).map_err(|source| JournalError::Io {
+                operation: "cutting a torn record off the journal",
+                place,
+                source,
+            })?;
+        }
         self.tail = contents.tail;
         self.length = contents.length;
         Ok(())
@@ -190,6 +203,19 @@ mod tests {
         next.append(&event(2, 2)).unwrap();
         let events = read(&next.storage.bytes, "failing").unwrap().events;
         assert_eq!(events.iter().map(|event| event.epoch.0).collect::<Vec<_>>(), [1, 1, 2]);
+    }
+
+    #[test]
+    fn nothing_is_appended_behind_what_somebody_else_began() {
+        let mut log = Log::open(Failing::default()).unwrap();
+        log.append(&event(0, 1)).unwrap();
+        log.storage.bytes.extend_from_slice(b"{\"deployment\":\"d1\"");
+        let before = log.storage.bytes.clone();
+        let error = log.append(&event(1, 1)).unwrap_err();
+        assert!(error.to_string().contains("must not write any more"), "{error}");
+        assert_eq!(log.storage.bytes, before);
+        log.append(&event(1, 2)).unwrap();
+        assert_eq!(read(&log.storage.bytes, "failing").unwrap().events, [event(0, 1), event(1, 2)]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who may write: locks in files and in memory.
 
 mod file;
+mod generation;
 mod memory;
 mod record;
 

@@ -138,6 +138,7 @@ impl PipelineBuilder {
             id_is_given,
             revision: self.base.revision,
             takes_over: self.base.takes_over,
+            pass_over: self.base.pass_over,
             workloads: self.workloads,
             stages,
             tools,

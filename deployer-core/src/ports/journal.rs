@@ -96,7 +96,8 @@ pub trait Journal: std::fmt::Debug + Send + Sync + 'static {
     /// `Corrupt` where the chain does not hold; an unterminated last record is dropped instead.
     async fn load(&self, deployment: &DeploymentId) -> Result<Vec<Event>, JournalError>;
 
-    /// The deployments of a workload, oldest first; those that cannot be read too.
+    /// The deployments of a workload, oldest first. Those whose beginning cannot be read come last: they may be the
+    /// newest.
     ///
     /// # Errors
     /// The storage could not be listed.

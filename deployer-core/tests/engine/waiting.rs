@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use deployer_core::{
     engine::EngineSettings,
-    error::{BackendError, ErrorKind},
+    error::{BackendError, DeployError, ErrorKind},
     event::{Event, EventKind},
     lock::MemoryLock,
     model::{AttachPoint, Timestamp},
@@ -145,21 +145,45 @@ async fn a_notifier_that_hangs_holds_nothing_up_for_long() {
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_journal_that_cannot_be_read_is_noted_and_does_not_block() {
-    let (world, lock) = (World::new(), MemoryLock::new());
-    describe(&world, &lock, "v1").build().unwrap().run().await.unwrap();
+/// A journal that no deployment writes.
+async fn break_one(world: &World, name: &str, epoch: u64) {
     let broken = Event {
-        deployment: "broken".try_into().unwrap(),
+        deployment: name.try_into().unwrap(),
         seq: 0,
-        epoch: deployer_core::model::Epoch(1),
+        epoch: deployer_core::model::Epoch(epoch),
         at: Timestamp::default(),
         path: Vec::new(),
         kind: EventKind::StageStarted,
     };
     world.journal.create(&["web".try_into().unwrap()], &broken).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_journal_that_cannot_be_read_is_noted_and_does_not_block() {
+    let (world, lock) = (World::new(), MemoryLock::new());
+    break_one(&world, "broken", 0).await;
+    describe(&world, &lock, "v1").pass_over("broken").build().unwrap().run().await.unwrap();
     let report = describe(&world, &lock, "v2").build().unwrap().run().await.unwrap();
     assert!(report.notes.iter().any(|note| note.contains("broken is passed over")), "{:?}", report.notes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_journal_has_to_be_readable_unless_it_is_passed_over_by_name() {
+    let (world, lock) = (World::new(), MemoryLock::new());
+    describe(&world, &lock, "v1").build().unwrap().run().await.unwrap();
+    break_one(&world, "broken", 100).await;
+    for passed_over in ["other", "web-v1"] {
+        let deployment = describe(&world, &lock, "v2").pass_over(passed_over).build().unwrap();
+        for error in [deployment.preview().await.unwrap_err(), deployment.run().await.unwrap_err()] {
+            let text = error.to_string();
+            assert!(matches!(error, DeployError::Refused(_)), "{text}");
+            assert!(text.contains("the journal of broken cannot be read"), "{text}");
+            assert!(text.contains("name it in `pass_over`"), "{text}");
+        }
+    }
+    assert_eq!(world.live()[0].0, "v1", "nothing was done");
+    describe(&world, &lock, "v2").pass_over("broken").build().unwrap().run().await.unwrap();
+    assert_eq!((world.live().len(), world.live()[0].0.as_str()), (1, "v2"));
 }
 
 #[tokio::test(start_paused = true)]
