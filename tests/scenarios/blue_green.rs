@@ -74,10 +74,10 @@ pub(crate) async fn the_old_set_stays_until_the_switch_is_proven() {
         .run_with(scene.deployment("v2", baking(0)), async |person| {
             person.until("v2 is whole", |frame| frame.working("v2") == 4).await;
             person.wait(5).await;
-            let asked = scene.world.calls().iter().filter(|call| call.kind == CallKind::Current).count();
+            let asked = scene.world.calls_of(CallKind::Current);
             for number in 1..=3 {
                 let fault = Fault::Fail(ErrorKind::Unavailable);
-                scene.world.plan(CallKind::Current, asked as u64 + number, fault);
+                scene.world.plan(CallKind::Current, asked + number, fault);
             }
         })
         .await;

@@ -109,7 +109,7 @@ pub(crate) async fn a_step_by_hand_is_exactly_one_step() {
         .run_with(scene.deployment("v2", canary(&[25, 50, 75])), async |person| {
             for (weight, size) in [(25, 1), (50, 2), (75, 3)] {
                 person.weight("v2", weight).await;
-                person.wait(3600).await;
+                person.wait(900).await;
                 let frame = scene.frame();
                 assert_eq!((frame.weight("v2"), frame.size("v2"), frame.size("v1")), (weight, size, 4));
                 person.control.promote();

@@ -31,14 +31,14 @@ pub(crate) async fn the_last_good_release_always_serves() {
 
 pub(crate) async fn what_makes_no_sense_has_no_effect_until_it_does() {
     let scene = Scene::serving(4).await;
-    let writes = scene.writes().len();
+    let writes = scene.written();
     let mut wrong = World::release("v2".try_into().unwrap()).release;
     wrong.config = "a string".into();
     let ended = scene.run(scene.deployment("v2", rolling(1, 0)).release(wrong)).await;
     assert!(ended.refused()[0].message.contains("config"), "{:?}", ended.refused());
     scene.behave("v2", Behaviour { missing: true, ..Behaviour::default() });
     scene.run(scene.deployment("v2", rolling(1, 0))).await.refused();
-    assert_eq!(scene.writes().len(), writes);
+    assert_eq!(scene.written(), writes);
     scene.assert_live("v1");
     scene.behave("v2", Behaviour::default());
     scene.run(scene.deployment("v2", rolling(1, 0))).await.succeeded();

@@ -32,7 +32,7 @@ pub(crate) async fn of_two_deployers_one_is_kept_out_and_the_replaced_one_is_fen
 
 pub(crate) async fn a_held_lock_is_refused_at_once_and_by_name() {
     let scene = Scene::serving(4).await;
-    let (writes, deployments) = (scene.writes().len(), scene.deployments().await);
+    let (writes, deployments) = (scene.written(), scene.deployments().await);
     let by = "somebody".try_into().unwrap();
     let held = scene.lock.acquire(std::slice::from_ref(&scene.workload), &by).await.unwrap();
     let holder = scene.lock.holder(&scene.workload).await.unwrap().unwrap();
@@ -41,7 +41,7 @@ pub(crate) async fn a_held_lock_is_refused_at_once_and_by_name() {
     let text = error.to_string();
     assert!(text.contains(&holder.owner) && text.contains(&holder.since.to_string()), "{text}");
     assert!(ended.took.is_zero(), "it does not wait: {:?}", ended.took);
-    assert_eq!((scene.writes().len(), scene.deployments().await), (writes, deployments));
+    assert_eq!((scene.written(), scene.deployments().await), (writes, deployments));
     // A lock of somebody who lives is not taken over either.
     let ended = scene.run(scene.deployment("v2", rolling(1, 0)).take_over()).await;
     assert!(matches!(ended.result, Err(DeployError::Locked { .. })), "{:?}", ended.result);

@@ -56,6 +56,8 @@ pub(crate) async fn a_rollout_cut_short_finishes_plainly_and_leaves_nothing() {
     let scene = Scene::serving(4).await;
     let ended = scene
         .run_with(scene.deployment("v2", canary(&[10, 20, 30])), async |person| {
+            person.weight("v2", 10).await;
+            person.control.promote();
             person.weight("v2", 20).await;
             person.control.promote_fully();
         })

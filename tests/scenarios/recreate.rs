@@ -24,8 +24,8 @@ pub(crate) async fn what_an_interrupted_one_left_is_used_or_removed() {
     for release in ["v2", "v3"] {
         for writes in 1..=4 {
             let scene = Scene::serving(4).await;
-            let before = scene.writes().len();
-            let done = |_: &Frame| scene.writes().len() >= before + writes;
+            let before = scene.written();
+            let done = |_: &Frame| scene.written() >= before + writes;
             scene.crash(scene.deployment("v2", Recreate::default()), "so much is done", done).await;
             let ended = scene.run(scene.deployment(release, Recreate::default())).await;
             ended.succeeded();

@@ -3,7 +3,7 @@
 use deployer::gates::Approval;
 use deployer::model::AttachPoint;
 
-use crate::support::{Scene, canary, everything, rolling, serving_strategies};
+use crate::support::{Frame, Scene, canary, everything, rolling, serving_strategies};
 
 pub(crate) async fn a_canary_scaled_at_a_step_keeps_its_share_and_the_old_set_whole() {
     let scene = Scene::serving(1).await;
@@ -12,8 +12,9 @@ pub(crate) async fn a_canary_scaled_at_a_step_keeps_its_share_and_the_old_set_wh
             person.weight("v2", 25).await;
             assert_eq!((scene.frame().size("v2"), scene.frame().size("v1")), (1, 1));
             person.control.scale(8);
-            person.until("two new, eight old", |frame| frame.available("v2") == 2).await;
-            assert_eq!((scene.frame().available("v1"), scene.frame().weight("v2")), (8, 25));
+            let larger = |frame: &Frame| frame.available("v2") == 2 && frame.available("v1") == 8;
+            person.until("two new, eight old", larger).await;
+            assert_eq!((scene.frame().size("v2"), scene.frame().weight("v2")), (2, 25));
             person.control.scale(4);
             person.wait(60).await;
             let frame = scene.frame();

@@ -168,11 +168,11 @@ pub(crate) async fn nothing_is_placed_while_it_is_paused_and_a_new_release_clear
             person.wait(5).await;
             person.control.pause();
             person.wait(5).await;
-            let writes = scene.writes().len();
+            let writes = scene.written();
             scene.kill("v1", 1);
             person.control.promote();
             person.wait(2 * 3600).await;
-            assert_eq!(scene.writes().len(), writes, "it was paused");
+            assert_eq!(scene.written(), writes, "it was paused");
             person.control.supersede("v3");
         })
         .await;
@@ -189,7 +189,10 @@ pub(crate) async fn all_leftovers_go_before_anything_new_comes() {
     scene.crash(scene.deployment("v2", rolling(1, 0)), "two new", |f| f.available("v2") == 2).await;
     scene.crash(scene.deployment("v3", rolling(1, 0)), "one newer", |f| f.available("v3") == 1).await;
     let left = scene.frame();
-    assert!(["v1", "v2", "v3"].iter().all(|set| left.available(set) > 0), "three releases serve: {left:?}");
+    assert!(
+        ["v1", "v2", "v3"].iter().all(|set| left.existing(set) > 0),
+        "three releases are there: {left:?}"
+    );
     let ended = scene.run(scene.deployment("v4", baking(30))).await;
     ended.succeeded();
     ended

@@ -8,6 +8,10 @@ use deployer_testkit::world::{Behaviour, World, WorldSettings};
 
 use crate::support::{Scene, answers, baking, blue_green, canary, rolling, seconds, step};
 
+fn impatient() -> RolloutSettings {
+    RolloutSettings { progress_deadline: seconds(60), ..RolloutSettings::default() }
+}
+
 fn gradually(points: u64, every: u64) -> RolloutSettings {
     let step = Percent::new(points).unwrap();
     RolloutSettings {
@@ -168,7 +172,7 @@ pub(crate) async fn what_was_adopted_is_given_back_as_it_was() {
 pub(crate) async fn a_way_back_that_fails_is_stuck_and_never_turns_again() {
     let scene = Scene::serving(4).await;
     let ended = scene
-        .run_with(scene.deployment("v2", baking(600)), async |person| {
+        .run_with(scene.deployment("v2", baking(600)).settings(impatient()), async |person| {
             person.weight("v2", 100).await;
             scene.kill("v1", 4);
             scene.behave("v1", Behaviour { never_ready: true, ..Behaviour::default() });
@@ -193,13 +197,13 @@ pub(crate) async fn the_last_good_release_returns_without_a_loop() {
     // The same release cannot be gone back to.
     scene.kill("v1", 1);
     scene.behave("v1", ill);
-    let ended = scene.run(scene.deployment("v1", rolling(1, 0)).revision(1)).await;
+    let ended = scene.run(scene.deployment("v1", rolling(1, 0)).settings(impatient()).revision(1)).await;
     assert!(ended.stuck().contains("no progress"), "{}", ended.stuck());
     assert!(ended.memories().iter().all(|(_, state)| state.is_forward()));
     assert_eq!(ended.film.last().available("v1"), 3);
 
     let scene = Scene::empty(WorldSettings::default(), 4);
-    scene.behave("v1", Behaviour { dies_after: Some(seconds(10)), ..Behaviour::default() });
+    scene.behave("v1", Behaviour { dies_after: Some(seconds(4)), ..Behaviour::default() });
     let ended = scene.run(scene.deployment("v1", rolling(4, 0)).settings(RolloutSettings::default())).await;
     assert!(ended.stuck().contains("first release"), "{}", ended.stuck());
 }

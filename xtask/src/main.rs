@@ -7,6 +7,7 @@ mod dependencies;
 mod license;
 mod model;
 mod quickstart;
+mod scenarios;
 mod structure;
 mod test;
 
@@ -20,6 +21,7 @@ usage: cargo xtask <command>
   bench          the figures of the README, each with its bound; with --json the last line is one JSON object
   model [word…]  every state that the strategies can get into with a few instances; words choose scenarios
   model --planted  whether bugs on purpose are found
+  scenarios      the field's scenarios in the fake world, and their table; with --write the one in the repository is renewed
   help           this text
 ";
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
         "model" => model::run(rest),
+        "scenarios" => scenarios::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

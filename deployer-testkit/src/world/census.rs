@@ -5,7 +5,7 @@ use deployer_core::{
     ports::Changes,
 };
 
-use super::World;
+use super::{CallKind, World};
 
 /// How many instances of one set there are, in truth.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,6 +46,11 @@ impl World {
         self.query(|state| {
             state.traffic.get(workload).map_or(Split::EMPTY, |traffic| traffic.effective.clone())
         })
+    }
+
+    /// How many calls of a kind were made.
+    pub fn calls_of(&self, kind: CallKind) -> u64 {
+        self.query(|state| state.numbers.get(&kind).copied().unwrap_or_default())
     }
 
     /// Hints: after each change that somebody makes, and whenever time changes something.

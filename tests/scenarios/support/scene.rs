@@ -8,7 +8,7 @@ use deployer::{
     ports::{Journal as _, Lock as _},
     strategy::{Rolling, RollingSettings, Strategy},
 };
-use deployer_testkit::world::{Call, World, WorldSettings};
+use deployer_testkit::world::{Call, CallKind, World, WorldSettings};
 use futures::StreamExt as _;
 use tokio::time::sleep;
 
@@ -16,7 +16,7 @@ use super::{Ended, Film, Frame, seconds};
 use crate::stand::Stand;
 
 /// How long a scenario waits for what it waits for, in virtual time.
-const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// A workload that is filmed while it is deployed.
 pub(crate) struct Scene {
@@ -173,6 +173,14 @@ impl Scene {
         self.world.calls().into_iter().filter(|call| call.kind.writes()).collect()
     }
 
+    /// How many of them there were.
+    pub(crate) fn written(&self) -> u64 {
+        [CallKind::Apply, CallKind::Remove, CallKind::Shift]
+            .map(|kind| self.world.calls_of(kind))
+            .iter()
+            .sum()
+    }
+
     /// Fails unless nobody did harm: no request was cut off, misled or left without an answer.
     #[track_caller]
     pub(crate) fn assert_unharmed(&self) {
@@ -245,9 +253,10 @@ impl Person<'_> {
         self.scene.until(what, is_so).await;
     }
 
-    /// Waits until a set gets so many percent of the requests.
+    /// Waits until a set gets so many percent of the requests, and a moment longer: until the deployer knows it.
     pub(crate) async fn weight(&self, set: &str, percent: u32) {
         self.until(&format!("{set} has {percent} %"), |frame| frame.weight(set) == percent).await;
+        self.wait(1).await;
     }
 
     pub(crate) fn abort(&self) {
