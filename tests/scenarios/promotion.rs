@@ -35,7 +35,7 @@ pub(crate) async fn skipping_analysis_skips_no_readiness() {
         let gate = ErrorRate::new(scene.world.metrics(), ErrorRateSettings::default()).unwrap();
         let deployment = scene.deployment("v2", canary(&[25, 50]));
         let ended = scene
-            .run_with(deployment.gate(AttachPoint::EachStep, "errors", gate), async |person| {
+            .run_with(deployment.gate(AttachPoint::FullTraffic, "errors", gate), async |person| {
                 person.control.promote_fully();
             })
             .await;
@@ -87,7 +87,7 @@ pub(crate) async fn a_step_short_of_instances_cannot_be_promoted_and_says_how_ma
         let ask: [&dyn Fn(); 2] = [&|| control.promote(), &|| control.promote_fully()];
         for ask in ask {
             ask();
-            tokio::time::sleep(seconds(30)).await;
+            scene.pass(seconds(30)).await;
             assert!(!scene.frame().leads_to("v2"), "it was not verified");
         }
         control.abort("enough");

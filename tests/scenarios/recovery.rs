@@ -47,7 +47,7 @@ pub(crate) async fn a_bake_time_goes_on_where_it_was() {
     for _ in 0..3 {
         let ended = tokio::time::timeout(seconds(90), scene.run(scene.deployment("v2", baking(600)))).await;
         assert!(ended.is_err(), "it ended too early");
-        tokio::time::sleep(seconds(40)).await;
+        scene.pass(seconds(40)).await;
     }
     let ended = scene.run(scene.deployment("v2", baking(600))).await;
     ended.succeeded();
@@ -71,7 +71,7 @@ pub(crate) async fn told_to_end_or_killed_in_any_phase_the_lock_is_free_and_the_
                 let deployment = scene.deployment_by("v2", &strategy).build().unwrap();
                 let control = deployment.control();
                 let moment = async {
-                    tokio::time::sleep(std::time::Duration::from_millis(tenths * 100)).await;
+                    scene.pass(std::time::Duration::from_millis(tenths * 100)).await;
                     if matches!(ending, Ending::Told) {
                         control.interrupt("told to end");
                         std::future::pending::<()>().await;
@@ -109,7 +109,7 @@ pub(crate) async fn another_process_goes_on_with_the_same_counts_and_a_deadline(
     tokio::select! { ended = run.run() => panic!("{ended:?}"), () = one_fails => {} }
     drop(run);
     // Nobody drives it for longer than the deadline: that is no lack of progress.
-    tokio::time::sleep(seconds(600)).await;
+    scene.pass(seconds(600)).await;
     let ended = scene
         .run_with(deployment(&scene), async |person| {
             person.until("the next comes up", |frame| frame.size("v2") == 2).await;

@@ -181,8 +181,9 @@ pub(crate) async fn what_cannot_run_side_by_side_stops_first_and_says_why() {
 }
 
 pub(crate) async fn a_failure_counts_in_its_window_and_not_after() {
-    for (dies_after, pause, counts) in [(3, 0, true), (3600, 0, false), (20, 60, true)] {
-        let scene = Scene::serving(2).await;
+    // While it is watched at the end, long after, and in the pause after the first of two.
+    for (replicas, dies_after, pause, counts) in [(1, 8, 0, true), (2, 3600, 0, false), (2, 20, 60, true)] {
+        let scene = Scene::serving(replicas).await;
         scene.behave("v2", Behaviour { dies_after: Some(seconds(dies_after)), ..Behaviour::default() });
         let ended = scene.run(scene.deployment("v2", pausing(Amount::Count(1), pause))).await;
         if counts {

@@ -8,9 +8,8 @@ use deployer::{
     ports::{Journal as _, Lock as _},
     strategy::{Rolling, RollingSettings, Strategy},
 };
-use deployer_testkit::world::{Call, CallKind, World, WorldSettings};
+use deployer_testkit::world::{Call, CallKind, Incident, World, WorldSettings};
 use futures::StreamExt as _;
-use tokio::time::sleep;
 
 use super::{Ended, Film, Frame, seconds};
 use crate::stand::Stand;
@@ -141,9 +140,13 @@ impl Scene {
                 changes.next().await;
             }
         };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            panic!("it never came to this: {what}: {:#?}", self.frame());
-        }
+        let ended = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(ended.is_ok(), "it never came to this: {what}: {:#?}", self.frame());
+    }
+
+    /// Lets time pass. It is virtual (`start_paused = true` of the runtime), so this takes none.
+    pub(crate) async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
     }
 
     /// What is true now.
@@ -184,7 +187,7 @@ impl Scene {
     /// Fails unless nobody did harm: no request was cut off, misled or left without an answer.
     #[track_caller]
     pub(crate) fn assert_unharmed(&self) {
-        let caused: Vec<_> = self.world.incidents().into_iter().filter(|one| one.is_caused()).collect();
+        let caused: Vec<_> = self.world.incidents().into_iter().filter(Incident::is_caused).collect();
         assert!(caused.is_empty(), "{caused:?}");
     }
 
@@ -246,7 +249,7 @@ pub(crate) struct Person<'a> {
 
 impl Person<'_> {
     pub(crate) async fn wait(&self, time: u64) {
-        sleep(seconds(time)).await;
+        self.scene.pass(seconds(time)).await;
     }
 
     pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&Frame) -> bool) {
