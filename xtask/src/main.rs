@@ -9,6 +9,7 @@ mod license;
 mod model;
 mod mutants;
 mod quickstart;
+mod scenarios;
 mod structure;
 mod test;
 mod tool;
@@ -26,6 +27,7 @@ usage: cargo xtask <command>
   fuzz [target…] the corpus of each target, and changes of it by chance; --seconds N a target, --seed N
   mutants        mistakes planted in the strategies, and whether tests find them; goes on where it stopped, for as
                  long as --minutes says; --missed plants again what was missed
+  scenarios      the field's scenarios in the fake world, and their table; with --write the one in the repository is renewed
   help           this text
 ";
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(rest),
         "model" => model::run(rest),
         "mutants" => mutants::run(rest),
+        "scenarios" => scenarios::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

@@ -21,13 +21,15 @@ pub struct Budget {
 
 impl Budget {
     /// The budget of a strategy for a rollout as it is now. Where the old set is kept whole, a smaller number of
-    /// replicas asked for in the middle lowers the floor at once and the ceiling only when the old set has gone.
+    /// replicas asked for in the middle lowers the floor at once; the ceiling stays that of the largest number that
+    /// there was, as the old set may have it.
     pub fn of(strategy: &dyn Strategy, plan: &Plan, state: &RolloutState) -> Self {
         let budget = strategy.budget(state.replicas, &plan.target);
-        if !budget.keeps_old || plan.replicas <= state.replicas {
+        let largest = plan.replicas.max(state.largest);
+        if !budget.keeps_old || largest <= state.replicas {
             return budget;
         }
-        Self { max_total: strategy.budget(plan.replicas, &plan.target).max_total, ..budget }
+        Self { max_total: strategy.budget(largest, &plan.target).max_total, ..budget }
     }
 }
 

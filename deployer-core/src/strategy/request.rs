@@ -50,6 +50,7 @@ pub(super) fn take_in(s: &Situation<'_>) -> Option<Decision> {
         RequestKind::Scale { replicas } if *replicas > 0 => s.progress("scaled by request", |state| {
             state.last_request = number;
             state.replicas = *replicas;
+            state.largest = state.largest.max(*replicas);
             if matches!(state.phase, Phase::Shifting | Phase::Baking) {
                 state.phase = Phase::Provisioning;
             }

@@ -179,6 +179,10 @@ pub struct RolloutState {
     pub phase: Phase,
     /// Replicas wanted at the end.
     pub replicas: u32,
+    /// Largest number of replicas that a request has asked for; 0 if there was none. A set that is kept whole may be
+    /// that large although fewer are wanted now.
+    #[serde(default)]
+    pub largest: u32,
     /// The set to go back to.
     pub stable: Option<SetId>,
     /// The set of the new release.
@@ -223,6 +227,7 @@ impl RolloutState {
             direction: Direction::Forward,
             phase: Phase::Preparing,
             replicas: plan.replicas,
+            largest: 0,
             stable: plan.stable_set.clone(),
             candidate: plan.candidate(),
             artifact: None,

@@ -113,6 +113,7 @@ fn age(state: &mut RolloutState, ticks: u8, gate_deadline: u8) {
         direction: _,
         phase: _,
         replicas: _,
+        largest: _,
         stable: _,
         candidate: _,
         artifact: _,

@@ -264,7 +264,7 @@ impl World {
         });
     }
 
-    fn query<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+    pub(super) fn query<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         let mut state = self.state.lock();
         state.advance(self.clock.now());
         look(&state)

@@ -3,6 +3,7 @@
 //! of the ports and is deterministic: the same seed and the same calls give the same world.
 
 mod call;
+mod census;
 mod fault;
 mod handle;
 mod health;
@@ -18,6 +19,7 @@ mod target;
 mod traffic;
 
 pub use call::{Call, CallKind, CallOutcome};
+pub use census::SetCount;
 pub use fault::{Fault, FaultRates, PlannedFault};
 pub use handle::{Labels, Orphan, World};
 pub use health::FakeHealth;
