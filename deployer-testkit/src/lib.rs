@@ -6,6 +6,7 @@ pub mod cases;
 mod clock;
 pub mod load;
 pub mod model;
+pub mod simulate;
 pub mod world;
 
 pub use clock::TestClock;

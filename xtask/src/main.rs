@@ -7,6 +7,7 @@ mod dependencies;
 mod license;
 mod model;
 mod quickstart;
+mod simulate;
 mod structure;
 mod test;
 
@@ -20,6 +21,8 @@ usage: cargo xtask <command>
   bench          the figures of the README, each with its bound; with --json the last line is one JSON object
   model [word…]  every state that the strategies can get into with a few instances; words choose scenarios
   model --planted  whether bugs on purpose are found
+  simulate       deployments by the thousand with faults; --seeds N, --from S, --seed S to tell one, --json
+  simulate --planted  whether bugs on purpose are found
   help           this text
 ";
 
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
         "model" => model::run(rest),
+        "simulate" => simulate::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

@@ -3,6 +3,8 @@
 //! of the ports and is deterministic: the same seed and the same calls give the same world.
 
 mod call;
+mod disturb;
+mod effect;
 mod fault;
 mod handle;
 mod health;
@@ -10,7 +12,7 @@ mod incident;
 mod instance;
 mod metrics;
 mod population;
-mod random;
+pub(crate) mod random;
 mod router;
 mod settings;
 mod state;
@@ -18,6 +20,8 @@ mod target;
 mod traffic;
 
 pub use call::{Call, CallKind, CallOutcome};
+pub use disturb::Doubt;
+pub use effect::Effect;
 pub use fault::{Fault, FaultRates, PlannedFault};
 pub use handle::{Labels, Orphan, World};
 pub use health::FakeHealth;
