@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deployer_core::{engine::Control, model::Timestamp, ports::Clock as _};
+use deployer_core::{engine::Control, model::Timestamp, ports::Clock as _, strategy::Phase};
 use parking_lot::Mutex;
 
 use super::{clock::VirtualClock, draw::Draw, record::Shared, scenario::Scenario};
@@ -37,11 +37,23 @@ impl Person {
             if whim.is_some() && self.clock.now() < self.quiet_at {
                 self.whim(&control);
             }
-            if pause == ROUND {
+            let (paused, baking) = self.is_waited_for();
+            if paused {
                 control.resume();
+            }
+            if baking {
                 control.promote();
             }
         }
+    }
+
+    /// Whether a pause is to end, and whether a step may have to be promoted.
+    fn is_waited_for(&self) -> (bool, bool) {
+        let record = self.record.lock();
+        let newest = record.facts.values().max_by_key(|facts| facts.epoch);
+        let state = newest.and_then(|facts| facts.state.as_ref());
+        let paused = state.is_some_and(|state| state.paused_since.is_some());
+        (paused, state.is_some_and(|state| state.phase == Phase::Baking))
     }
 
     fn whim(&mut self, control: &Control) {

@@ -22,8 +22,8 @@ pub(super) struct Facts {
     pub(super) state: Option<RolloutState>,
     /// Fewest and most replicas that were ever asked for.
     pub(super) replicas: (u32, u32),
-    /// The last intent, and with which epoch it was written.
-    pub(super) intent: Option<(Epoch, Vec<Command>)>,
+    /// The last intent that was written with each epoch.
+    pub(super) intents: BTreeMap<Epoch, Vec<Command>>,
     /// Since when only the new set has been sent requests.
     pub(super) full_since: Option<Timestamp>,
     pub(super) outcome: Option<Outcome>,

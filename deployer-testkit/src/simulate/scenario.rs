@@ -115,7 +115,8 @@ impl Step {
             min_ready: Duration::from_millis(min_ready),
             start_deadline: Duration::from_secs(4 + draw.below(8)),
             progress_deadline: Duration::from_secs(12 + draw.below(20)),
-            drain: Duration::from_millis(2500 + draw.below(3000)),
+            // Longer than the longest request and the slowest switch.
+            drain: Duration::from_millis(4000 + draw.below(3000)),
             settle: Duration::from_secs(1),
             failure_ratio: Percent::new(draw.pick(&[0, 0, 50])).unwrap_or_default(),
             way_back: if draw.chance(200) {

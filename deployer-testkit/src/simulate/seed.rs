@@ -1,6 +1,14 @@
 //! One seed, from an empty world to the end of its last deployment.
 
-use std::{collections::BTreeMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use deployer_core::{
     engine::{Deployment, Report},
@@ -268,6 +276,7 @@ impl Play {
             quiet_at: self.quiet_at,
             lots: Mutex::new(self.draw.apart()),
             died: tokio::sync::Notify::new(),
+            undead: AtomicBool::new(false),
         })
     }
 
@@ -330,7 +339,7 @@ impl Play {
             },
             () = witness.died.notified() => End::Died,
             () = self.clock.sleep(kill_in.unwrap_or_default()), if kill_in.is_some() => {
-                self.kill_or_forget(&handle, &mut tasks)
+                self.kill_or_forget(witness, &handle, &mut tasks)
             }
             () = self.clock.sleep(limit.since(now)) => End::TimedOut,
         };
@@ -344,11 +353,12 @@ impl Play {
     }
 
     /// A process is killed, or only thought to be dead: then it goes on, and another takes over.
-    fn kill_or_forget(&mut self, handle: &AbortHandle, tasks: &mut JoinSet<Answer>) -> End {
+    fn kill_or_forget(&mut self, witness: &Witness, handle: &AbortHandle, tasks: &mut JoinSet<Answer>) -> End {
         if !self.draw.chance(self.scenario.rates.zombies) {
             handle.abort();
             return End::Died;
         }
+        witness.undead.store(true, Ordering::Relaxed);
         self.lock.declare_dead(&self.workload);
         self.record.lock().inject("zombie", || "a process is thought to be dead and goes on".to_owned());
         self.zombie_lives = true;
@@ -360,6 +370,10 @@ impl Play {
 
     /// Whoever was thought to be dead has to find out that it may not go on.
     async fn bury(&mut self) {
+        if self.zombie_lives {
+            // Nobody took over, so it may go on.
+            self.zombies.abort_all();
+        }
         let deadline = self.scenario.engine.renew_lock * 8 + self.scenario.engine.call_deadline * 20;
         let ended = async {
             let mut all = Vec::new();

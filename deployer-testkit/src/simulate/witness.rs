@@ -1,6 +1,9 @@
 //! One process: what it asks of the world goes past here.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use deployer_core::{
     model::{PinnedRelease, Timestamp, WorkloadId},
@@ -29,13 +32,15 @@ pub(super) struct Witness {
     pub(super) lots: Mutex<Draw>,
     /// Told when the process dies at a call.
     pub(super) died: Notify,
+    /// It is thought to be dead: it goes on until it finds out.
+    pub(super) undead: AtomicBool,
 }
 
 impl Witness {
     /// Dies here, sometimes: what was done is done, and nothing that follows is.
     pub(super) async fn may_die(&self) {
         let rate = self.scenario.rates.kills_at_calls;
-        if self.lot(rate) {
+        if !self.undead.load(Ordering::Relaxed) && self.lot(rate) {
             self.died.notify_one();
             std::future::pending::<()>().await;
         }
@@ -54,7 +59,8 @@ impl Witness {
     /// A call that changes the world begins.
     pub(super) fn writes(&self, context: &CallContext, command: &Command, release: Option<&PinnedRelease>) {
         let mut record = self.record.lock();
-        record.sights[self.process].acted = true;
+        // A release is prepared beside the world.
+        record.sights[self.process].acted |= !matches!(command, Command::Prepare(_));
         oracle::write(&mut record, self, context, command, release);
     }
 }

@@ -79,7 +79,7 @@ pub(in super::super) fn settled(record: &mut Record, witness: &Witness) {
         }
         _ => return,
     };
-    if let Err((oracle, what)) = world(record, witness, kept.as_ref(), replicas) {
+    if let Err((oracle, what)) = world(record, witness, (kept.as_ref(), state.candidate.clone()), replicas) {
         record.broken(oracle, format!("{deployment} ended as {outcome:?}: {what}"));
     }
     let digests = witness.world.digests(&witness.world_workload());
@@ -101,16 +101,20 @@ fn has_reason(scenario: &Scenario) -> bool {
 fn world(
     record: &Record,
     witness: &Witness,
-    kept: Option<&SetId>,
+    (kept, candidate): (Option<&SetId>, SetId),
     replicas: u32,
 ) -> Result<(), (&'static str, String)> {
     let (world, workload) = (&witness.world, witness.world_workload());
     let orphans = world.orphans(&workload, kept.map(std::slice::from_ref).unwrap_or_default());
-    if let Some(orphan) = orphans.first() {
+    if let Some(orphan) = orphans.first().filter(|orphan| kept.is_some() || orphan.set == candidate) {
         return Err(("no orphan", format!("set {} is left with {:?}", orphan.set, orphan.instances)));
     }
+    // Where there is nothing to go back to, what was left over before stays: it may be all that serves.
+    if kept.is_none() {
+        return Ok(());
+    }
     let live = u32::try_from(world.live(&workload).len()).unwrap_or(u32::MAX);
-    let wanted = if kept.is_some() { replicas } else { 0 };
+    let wanted = replicas;
     let window = u64::try_from(witness.scenario.doubt().as_millis()).unwrap_or(u64::MAX);
     let since = Timestamp::from_millis(record.now().as_millis().saturating_sub(window));
     let unsure = u32::try_from(world.doubtful(since).len()).unwrap_or(u32::MAX);

@@ -21,7 +21,7 @@ pub(in super::super) fn event(record: &mut Record, witness: &Witness, event: &Ev
             plan: None,
             state: None,
             replicas: (u32::MAX, 0),
-            intent: None,
+            intents: std::collections::BTreeMap::new(),
             full_since: None,
             outcome: None,
         };
@@ -130,7 +130,7 @@ fn remember(facts: &mut Facts, event: &Event) {
                     facts.full_since = full.then(|| facts.full_since.unwrap_or(event.at));
                 }
             }
-            facts.intent = Some((event.epoch, commands.clone()));
+            facts.intents.insert(event.epoch, commands.clone());
         }
         EventKind::DeploymentFinished { outcome } => facts.outcome = Some(outcome.clone()),
         _ => {}

@@ -8,7 +8,11 @@ use deployer_core::{
 };
 
 use super::{
-    super::{journal::Books, record::Record, scenario::Scenario},
+    super::{
+        journal::Books,
+        record::{Facts, Record},
+        scenario::{Scenario, release_id},
+    },
     budget::budget,
 };
 use crate::world::{CallKind, Doubt, Effect, IncidentKind, World};
@@ -25,9 +29,11 @@ pub(in super::super) fn truth(record: &mut Record, scenario: &Scenario, world: &
         }
     }
     for incident in world.incidents() {
-        let doubted = |instance: &InstanceId| doubts.at(incident.at).contains(instance);
+        let doubted = |instance: &InstanceId| doubts.at(incident.at).contains(instance) || doubts.flaps(instance);
         let is_bad = match &incident.kind {
-            IncidentKind::StoppedInRotation { .. } | IncidentKind::StoppedBusy { .. } => true,
+            IncidentKind::StoppedInRotation { .. } => true,
+            // Where nobody counts requests the settle time and the grace time of the target are all there is.
+            IncidentKind::StoppedBusy { .. } => scenario.world.router.counts_in_flight,
             IncidentKind::RoutedToUnready { instance } | IncidentKind::RoutedToNothing { instance, .. } => {
                 !doubted(instance)
             }
@@ -67,7 +73,7 @@ fn effect_of(
         return Some((effect.at, "capacity", what));
     }
     let kept = floor.min(before.available);
-    if after.available >= kept || doubts.of_processes(record, effect.at) {
+    if after.available >= kept || doubts.of_processes(record, effect.at) || doubts.flap_in(facts) {
         return None;
     }
     let unsure = u32::try_from(doubts.at(effect.at).len()).unwrap_or(u32::MAX);
@@ -92,6 +98,19 @@ impl Doubts<'_> {
     fn at(&self, at: Timestamp) -> BTreeSet<&InstanceId> {
         let all = self.all.iter().filter(|doubt| doubt.from <= at && doubt.until.after(self.window) >= at);
         all.map(|doubt| &doubt.instance).collect()
+    }
+
+    /// It is well and unwell in turn, so that nobody can ever be sure.
+    fn flaps(&self, instance: &InstanceId) -> bool {
+        let (set, _) = instance.as_str().rsplit_once('-').unwrap_or_default();
+        let releases = (0..).zip(&self.scenario.behaviours);
+        releases.filter(|(_, behaviour)| behaviour.flaps.is_some()).any(|(number, _)| release_id(number).as_str() == set)
+    }
+
+    /// One of the releases of a deployment does so, and what is left of others may.
+    fn flap_in(&self, facts: &Facts) -> bool {
+        let newest = self.scenario.steps[..=facts.step].iter().map(|step| step.release);
+        newest.into_iter().any(|number| self.scenario.behaviours[number as usize].flaps.is_some())
     }
 
     /// Without a router a new process does not know for a while who works.

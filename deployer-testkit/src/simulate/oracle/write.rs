@@ -47,8 +47,7 @@ type Verdict = Result<(), (&'static str, String)>;
 
 /// Intent before effect: the last durable intent of this very writer has this very command.
 fn intended(facts: &Facts, context: &CallContext, command: &Command) -> Verdict {
-    let is_it = |(epoch, commands): &(_, Vec<Command>)| *epoch == context.epoch && commands.contains(command);
-    if facts.intent.as_ref().is_some_and(is_it) {
+    if facts.intents.get(&context.epoch).is_some_and(|commands| commands.contains(command)) {
         return Ok(());
     }
     Err(("intent before effect", format!("{command} with epoch {}: no durable intent says so", context.epoch)))
@@ -156,6 +155,12 @@ fn carries(record: &Record, facts: &Facts, witness: &Witness, command: &Command)
     }
     let before = record.sights[witness.process].split.as_ref();
     let working = witness.world.working(&witness.world_workload());
+    // Where fewer serve than have to, those that can carry what there is.
+    let serving = witness.world.in_rotation(&witness.world_workload());
+    let serving = serving.iter().filter(|instance| working.contains(*instance)).count();
+    if serving < floor as usize {
+        return Ok(());
+    }
     let spare = u64::from(state.replicas - floor) + u64::from(doubtful(record, witness));
     for one in split.shares() {
         let (weight, total) = share(split, &one.set);
@@ -165,9 +170,7 @@ fn carries(record: &Record, facts: &Facts, witness: &Witness, command: &Command)
         }
         let needed = (weight * u64::from(state.replicas)).div_ceil(total);
         let well = one.members.iter().filter(|member| working.contains(&member.instance)).count() as u64;
-        // Where fewer work than have to, those that do carry what there is.
-        let all = working.len() as u64;
-        if needed > well + spare && all >= u64::from(state.replicas) {
+        if needed > well + spare {
             let what = format!("{weight} of {total} parts need {needed} of {}, {well} work", one.set);
             return Err(("traffic before life", what));
         }
