@@ -127,7 +127,12 @@ fn table(report: &SwarmReport) -> String {
     let days = report.virtual_time.as_secs() / 86_400;
     let mut lines = vec![
         format!("  seeds          {}, {} of them twice", report.seeds, report.played_twice),
-        format!("  deployments    {} in {:.1} s: {:.0}/s", report.deployments, report.took.as_secs_f64(), rate(report)),
+        format!(
+            "  deployments    {} in {:.1} s: {:.0}/s",
+            report.deployments,
+            report.took.as_secs_f64(),
+            rate(report)
+        ),
         format!("  processes      {}", report.processes),
         format!("  virtual time   {days} days"),
         format!("  ends           {}", counts(&report.ends)),

@@ -17,7 +17,7 @@ struct Part {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 12] = [
     Part { name: "format", run: format },
     Part { name: "structure", run: structure::run },
     Part { name: "dependencies", run: dependencies::run },
@@ -27,6 +27,8 @@ const PARTS: [Part; 10] = [
     Part { name: "rustdoc", run: rustdoc },
     Part { name: "model", run: model },
     Part { name: "planted", run: planted },
+    Part { name: "simulate", run: simulate },
+    Part { name: "simulate-planted", run: simulate_planted },
     Part { name: "quickstart", run: quickstart::run },
 ];
 
@@ -141,6 +143,14 @@ fn model(place: &Place) -> Outcome {
 
 fn planted(place: &Place) -> Outcome {
     own_command(place, "planted", &["model", "--planted"])
+}
+
+fn simulate(place: &Place) -> Outcome {
+    own_command(place, "simulate", &["simulate", "--seeds", "30000"])
+}
+
+fn simulate_planted(place: &Place) -> Outcome {
+    own_command(place, "simulate-planted", &["simulate", "--planted"])
 }
 
 /// Another command of this program.

@@ -40,7 +40,14 @@ struct Timeline {
 
 impl VirtualClock {
     pub(super) fn new() -> Self {
-        let timeline = Timeline { now: TestClock::START, next: 0, sleepers: BTreeMap::new(), asked: 0, watcher: None, stalled: false };
+        let timeline = Timeline {
+            now: TestClock::START,
+            next: 0,
+            sleepers: BTreeMap::new(),
+            asked: 0,
+            watcher: None,
+            stalled: false,
+        };
         Self(Arc::new(Mutex::new(timeline)))
     }
 

@@ -18,7 +18,9 @@ impl Fingerprint {
         for word in &mut words {
             self.word(word.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)));
         }
-        self.word(words.remainder().iter().fold(bytes.len() as u64, |word, byte| word << 8 | u64::from(*byte)));
+        self.word(
+            words.remainder().iter().fold(bytes.len() as u64, |word, byte| word << 8 | u64::from(*byte)),
+        );
     }
 
     pub(super) const fn value(self) -> u64 {

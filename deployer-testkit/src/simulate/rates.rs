@@ -90,8 +90,7 @@ impl Rates {
             CallKind::WatchTarget,
             CallKind::WatchRouter,
         ];
-        const WRITES: [CallKind; 4] =
-            [CallKind::Prepare, CallKind::Apply, CallKind::Remove, CallKind::Shift];
+        const WRITES: [CallKind; 4] = [CallKind::Prepare, CallKind::Apply, CallKind::Remove, CallKind::Shift];
         for (kinds, rates) in
             [(&LOOKS[..], self.looks), (&WRITES[..], self.writes), (&[CallKind::Probe][..], self.probes)]
         {

@@ -4,9 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use deployer_core::{
     engine::{EngineSettings, ProbeSettings, RetryPolicy},
-    model::{
-        Amount, AttachPoint, Percent, Place, ReleaseId, RolloutSettings, SecretRef, WayBack,
-    },
+    model::{Amount, AttachPoint, Percent, Place, ReleaseId, RolloutSettings, SecretRef, WayBack},
     strategy::{
         BlueGreenSettings, CanarySettings, CanaryStep, HealthSettings, RecreateSettings, RollingSettings,
         StepPause, Strategy, StrategySettings,

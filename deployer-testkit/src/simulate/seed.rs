@@ -226,7 +226,8 @@ impl Play {
                 Ok(deployment) => self.one_process(deployment, &witness, limit).await,
                 Err(error) => End::Answered(Err(error)),
             };
-            let may_give_up = self.clock.now() < self.quiet_at && self.draw.chance(self.scenario.rates.abandoned);
+            let may_give_up =
+                self.clock.now() < self.quiet_at && self.draw.chance(self.scenario.rates.abandoned);
             if self.record.lock().broken.is_some() {
                 return "broken";
             }
@@ -240,10 +241,9 @@ impl Play {
                     let mut record = self.record.lock();
                     oracle::ended(&mut record, &witness, &result);
                     let name = name(&result);
-                    let again = matches!(
-                        result,
-                        Err(DeployError::Interrupted { .. } | DeployError::Locked { .. })
-                    ) || (name == "refused" && self.clock.now() < self.quiet_at && !may_give_up);
+                    let again =
+                        matches!(result, Err(DeployError::Interrupted { .. } | DeployError::Locked { .. }))
+                            || (name == "refused" && self.clock.now() < self.quiet_at && !may_give_up);
                     if !again {
                         oracle::settled(&mut record, &witness);
                         return name;
@@ -293,12 +293,12 @@ impl Play {
         let health = WitnessHealth { witness: Arc::clone(witness), inner: self.world.health() };
         let journal = WitnessJournal { witness: Arc::clone(witness), books: self.books.clone() };
         let lock = WitnessLock { witness: Arc::clone(witness), inner: self.lock.clone() };
-        let (planted, clock) = (self.planted, &self.clock);
+        let planted = self.planted;
         let mut builder = Deployment::builder(self.workload.clone())
             .release(release)
             .replicas(step.replicas)
             .strategy(Planted::strategy(planted, step))
-            .target(Planted::target(planted, target, clock))
+            .target(Planted::target(planted, target))
             .check(Planted::health(planted, health))
             .probing(self.scenario.probing.clone())
             .settings(step.settings.clone())
@@ -353,7 +353,12 @@ impl Play {
     }
 
     /// A process is killed, or only thought to be dead: then it goes on, and another takes over.
-    fn kill_or_forget(&mut self, witness: &Witness, handle: &AbortHandle, tasks: &mut JoinSet<Answer>) -> End {
+    fn kill_or_forget(
+        &mut self,
+        witness: &Witness,
+        handle: &AbortHandle,
+        tasks: &mut JoinSet<Answer>,
+    ) -> End {
         if !self.draw.chance(self.scenario.rates.zombies) {
             handle.abort();
             return End::Died;

@@ -9,7 +9,8 @@ use deployer_core::{
 };
 
 use super::{
-    Behaviour, Call, CallKind, CallOutcome, Doubt, Effect, Fault, Incident, IncidentKind, Population, WorldSettings,
+    Behaviour, Call, CallKind, CallOutcome, Doubt, Effect, Fault, Incident, IncidentKind, Population,
+    WorldSettings,
     fault::Faults,
     instance::{FakeInstance, Leaving},
     population::History,

@@ -71,7 +71,8 @@ pub(in super::super) fn settled(record: &mut Record, witness: &Witness) {
             return;
         }
         Outcome::Refused { problems } => {
-            let missing = witness.scenario.behaviours[witness.scenario.steps[witness.step].release as usize].missing;
+            let missing =
+                witness.scenario.behaviours[witness.scenario.steps[witness.step].release as usize].missing;
             if !missing && witness.scenario.rates.are_zero() {
                 record.broken("end states", format!("refused where nothing was wrong: {problems:?}"));
             }
@@ -93,7 +94,10 @@ pub(in super::super) fn settled(record: &mut Record, witness: &Witness) {
 /// Something that a person has to look at can have happened.
 fn has_reason(scenario: &Scenario) -> bool {
     let unwell = |behaviour: &crate::world::Behaviour| {
-        behaviour.dies_after.is_some() || behaviour.flaps.is_some() || behaviour.missing || behaviour.never_ready
+        behaviour.dies_after.is_some()
+            || behaviour.flaps.is_some()
+            || behaviour.missing
+            || behaviour.never_ready
     };
     !scenario.rates.are_zero() || scenario.behaviours.iter().any(unwell)
 }

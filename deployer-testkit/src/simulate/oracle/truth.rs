@@ -29,7 +29,8 @@ pub(in super::super) fn truth(record: &mut Record, scenario: &Scenario, world: &
         }
     }
     for incident in world.incidents() {
-        let doubted = |instance: &InstanceId| doubts.at(incident.at).contains(instance) || doubts.flaps(instance);
+        let doubted =
+            |instance: &InstanceId| doubts.at(incident.at).contains(instance) || doubts.flaps(instance);
         let is_bad = match &incident.kind {
             IncidentKind::StoppedInRotation { .. } => true,
             // Where nobody counts requests the settle time and the grace time of the target are all there is.
@@ -104,7 +105,9 @@ impl Doubts<'_> {
     fn flaps(&self, instance: &InstanceId) -> bool {
         let (set, _) = instance.as_str().rsplit_once('-').unwrap_or_default();
         let releases = (0..).zip(&self.scenario.behaviours);
-        releases.filter(|(_, behaviour)| behaviour.flaps.is_some()).any(|(number, _)| release_id(number).as_str() == set)
+        releases
+            .filter(|(_, behaviour)| behaviour.flaps.is_some())
+            .any(|(number, _)| release_id(number).as_str() == set)
     }
 
     /// One of the releases of a deployment does so, and what is left of others may.

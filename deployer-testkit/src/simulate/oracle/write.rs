@@ -50,17 +50,25 @@ fn intended(facts: &Facts, context: &CallContext, command: &Command) -> Verdict 
     if facts.intents.get(&context.epoch).is_some_and(|commands| commands.contains(command)) {
         return Ok(());
     }
-    Err(("intent before effect", format!("{command} with epoch {}: no durable intent says so", context.epoch)))
+    Err((
+        "intent before effect",
+        format!("{command} with epoch {}: no durable intent says so", context.epoch),
+    ))
 }
 
 /// What is started is what was pinned.
 fn pinned(facts: &Facts, release: Option<&PinnedRelease>) -> Verdict {
-    let (Some(release), Some(state), Some(plan)) = (release, &facts.state, &facts.plan) else { return Ok(()) };
+    let (Some(release), Some(state), Some(plan)) = (release, &facts.state, &facts.plan) else {
+        return Ok(());
+    };
     let set = SetId::from(&release.release.id);
     let expected = if set == state.candidate {
         state.artifact.as_ref()
     } else {
-        plan.stable.as_ref().filter(|stable| SetId::from(&stable.release.id) == set).map(|stable| &stable.artifact)
+        plan.stable
+            .as_ref()
+            .filter(|stable| SetId::from(&stable.release.id) == set)
+            .map(|stable| &stable.artifact)
     };
     match expected {
         Some(artifact) if *artifact != release.artifact => {
@@ -91,8 +99,7 @@ fn one_way(record: &Record, facts: &Facts, witness: &Witness, command: &Command)
         Command::Shift(split) => {
             let before = record.sights[witness.process].split.as_ref();
             let (weight, total) = share(split, &state.candidate);
-            let (weight_before, total_before) =
-                before.map_or((0, 0), |split| share(split, &state.candidate));
+            let (weight_before, total_before) = before.map_or((0, 0), |split| share(split, &state.candidate));
             // Under maintenance nobody had anything.
             if weight > 0 && total_before > 0 && weight * total_before > weight_before * total {
                 // By members the share can grow while members leave: unwell old ones are taken out.
@@ -100,7 +107,9 @@ fn one_way(record: &Record, facts: &Facts, witness: &Witness, command: &Command)
                 let grows = members(split) > before.map_or(0, members);
                 let by_members = matches!(strategy(witness, facts), StrategySettings::Rolling(_));
                 if grows || !by_members {
-                    let what = format!("the new set gets {weight} of {total}, had {weight_before} of {total_before}");
+                    let what = format!(
+                        "the new set gets {weight} of {total}, had {weight_before} of {total_before}"
+                    );
                     return Err(("one way", what));
                 }
             }
@@ -117,7 +126,9 @@ fn one_way(record: &Record, facts: &Facts, witness: &Witness, command: &Command)
 fn old_kept(record: &Record, facts: &Facts, witness: &Witness, command: &Command) -> Verdict {
     let (Some(state), Some(plan)) = (&facts.state, &facts.plan) else { return Ok(()) };
     let strategy = strategy(witness, facts);
-    let Some(stable) = state.stable.as_ref().filter(|stable| **stable != state.candidate) else { return Ok(()) };
+    let Some(stable) = state.stable.as_ref().filter(|stable| **stable != state.candidate) else {
+        return Ok(());
+    };
     let shrinks = match command {
         Command::Apply(SetSpec { set, replicas, .. }) => set == stable && *replicas < state.replicas,
         Command::Remove(set) => set == stable,
