@@ -7,8 +7,5 @@ fn every_bug_on_purpose_is_caught() {
     let bugs = planted(5000);
     assert_eq!(bugs.len(), 10);
     let survivors: Vec<_> = bugs.iter().filter(|bug| bug.caught.is_none()).map(|bug| bug.bug).collect();
-    for bug in &bugs {
-        println!("{}: {:?}", bug.bug, bug.caught.as_ref().map(|report| (report.seed, report.broken.clone())));
-    }
     assert!(survivors.is_empty(), "not caught: {survivors:?}");
 }

@@ -56,7 +56,9 @@ impl Chaos {
         }
         self.clock.sleep(self.quiet_at.since(self.clock.now())).await;
         self.world.end_faults();
-        self.scenario.world.places.iter().for_each(|place| self.world.heal(place));
+        for place in &self.scenario.world.places {
+            self.world.heal(place);
+        }
         self.record.lock().line(|| "from now on nothing goes wrong any more".to_owned());
     }
 
@@ -77,7 +79,9 @@ impl Chaos {
             }
             Kind::Heal => {
                 let places: Vec<Place> = self.scenario.world.places.clone();
-                places.iter().for_each(|place| self.world.heal(place));
+                for place in &places {
+                    self.world.heal(place);
+                }
                 self.record.lock().line(|| "all places can be reached again".to_owned());
                 None
             }

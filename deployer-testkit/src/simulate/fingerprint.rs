@@ -36,7 +36,9 @@ mod tests {
     fn order_and_bounds_count() {
         let of = |parts: &[&str]| {
             let mut fingerprint = Fingerprint::new();
-            parts.iter().for_each(|part| fingerprint.bytes(part.as_bytes()));
+            for part in parts {
+                fingerprint.bytes(part.as_bytes());
+            }
             fingerprint.value()
         };
         assert_eq!(of(&["one", "two"]), of(&["one", "two"]));

@@ -27,7 +27,9 @@ impl WitnessLock {
         record.newest = record.newest.max((epoch, now));
         let process = self.witness.process;
         record.line(|| format!("process {process} has the lock with epoch {epoch}"));
-        workloads.iter().for_each(|workload| self.witness.world.stamp(workload, epoch));
+        for workload in workloads {
+            self.witness.world.stamp(workload, epoch);
+        }
     }
 }
 

@@ -95,7 +95,9 @@ impl Rates {
             [(&LOOKS[..], self.looks), (&WRITES[..], self.writes), (&[CallKind::Probe][..], self.probes)]
         {
             if rates != FaultRates::default() {
-                kinds.iter().for_each(|kind| world.set_fault_rates_of(*kind, rates));
+                for kind in kinds {
+                    world.set_fault_rates_of(*kind, rates);
+                }
             }
         }
     }

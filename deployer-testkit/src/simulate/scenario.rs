@@ -90,19 +90,19 @@ impl Scenario {
             StrategySettings::Recreate(recreate) => recreate.bake,
             _ => Duration::ZERO,
         };
-        let move_ = settings.start_deadline
+        let one_move = settings.start_deadline
             + settings.min_ready
             + settings.drain
             + settings.settle
             + self.world.target.stop_grace
             + self.engine.call_deadline * 4
             + self.engine.idle_look * 2;
-        let moves = 2 * (step.replicas + 6) + 8;
+        let count = 2 * (step.replicas + 6) + 8;
         settings.progress_deadline * 4
             + settings.gate_deadline * 8
             + self.engine.prepare_deadline * 4
             + watch * 2
-            + move_ * moves
+            + one_move * count
     }
 }
 
@@ -179,7 +179,7 @@ fn strategy(draw: &mut Draw, routed: bool) -> StrategySettings {
         }),
         _ => {
             let mut weight = 0;
-            let steps = (0..1 + draw.below(3)).map(|_| {
+            let steps = (0..=draw.below(3)).map(|_| {
                 weight += 10 + draw.below(20);
                 let pause = match draw.below(6) {
                     0 => StepPause::UntilPromoted,

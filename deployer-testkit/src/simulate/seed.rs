@@ -115,7 +115,7 @@ pub(super) fn play_with(seed: u64, keeps_trace: bool, planted: Option<Planted>) 
 
 /// How one process ended.
 enum End {
-    Answered(Result<Report, DeployError>),
+    Answered(Box<Answer>),
     Died,
     TimedOut,
 }
@@ -184,8 +184,9 @@ impl Play {
         }
         self.bury().await;
         around.shutdown().await;
-        let places = &self.scenario.world.places;
-        places.iter().for_each(|place| self.world.heal(place));
+        for place in &self.scenario.world.places {
+            self.world.heal(place);
+        }
         oracle::truth(&mut self.record.lock(), &self.scenario, &self.world);
         oracle::audit(&self.record, &self.books).await;
         self.tell_calls();
@@ -224,7 +225,7 @@ impl Play {
             let witness = self.witness(index);
             let end = match self.build(step, &witness, &gate) {
                 Ok(deployment) => self.one_process(deployment, &witness, limit).await,
-                Err(error) => End::Answered(Err(error)),
+                Err(error) => End::Answered(Box::new(Err(error))),
             };
             let may_give_up =
                 self.clock.now() < self.quiet_at && self.draw.chance(self.scenario.rates.abandoned);
@@ -242,7 +243,7 @@ impl Play {
                     oracle::ended(&mut record, &witness, &result);
                     let name = name(&result);
                     let again =
-                        matches!(result, Err(DeployError::Interrupted { .. } | DeployError::Locked { .. }))
+                        matches!(*result, Err(DeployError::Interrupted { .. } | DeployError::Locked { .. }))
                             || (name == "refused" && self.clock.now() < self.quiet_at && !may_give_up);
                     if !again {
                         oracle::settled(&mut record, &witness);
@@ -331,7 +332,7 @@ impl Play {
         let end = tokio::select! {
             biased;
             answer = tasks.join_next() => match answer {
-                Some(Ok(answer)) => End::Answered(answer),
+                Some(Ok(answer)) => End::Answered(Box::new(answer)),
                 Some(Err(error)) if error.is_panic() => {
                     std::panic::resume_unwind(error.into_panic());
                 }

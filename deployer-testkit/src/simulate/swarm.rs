@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     ops::Range,
     sync::{
-        Mutex,
+        Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -58,7 +58,9 @@ impl SwarmReport {
         self.virtual_time += report.virtual_time;
         self.slowest = self.slowest.max((took, report.seed));
         for (all, one) in [(&mut self.ends, &report.ends), (&mut self.faults, &report.faults)] {
-            one.iter().for_each(|(name, count)| *all.entry(name).or_default() += count);
+            for (name, count) in one {
+                *all.entry(name).or_default() += count;
+            }
         }
         if report.broken.is_some() {
             self.failed.push(report);
@@ -73,7 +75,9 @@ impl SwarmReport {
         self.virtual_time += other.virtual_time;
         self.slowest = self.slowest.max(other.slowest);
         for (all, one) in [(&mut self.ends, other.ends), (&mut self.faults, other.faults)] {
-            one.into_iter().for_each(|(name, count)| *all.entry(name).or_default() += count);
+            for (name, count) in one {
+                *all.entry(name).or_default() += count;
+            }
         }
         self.failed.extend(other.failed);
         self.differing.extend(other.differing);
@@ -90,11 +94,11 @@ pub fn swarm(seeds: Range<u64>, twice: u64, progress: impl Fn(u64) + Sync) -> Sw
         for _ in 0..threads() {
             scope.spawn(|| {
                 let mine = one_thread(&seeds, twice, &next, &done, &progress);
-                all.lock().expect("no thread panics while it adds up").join(mine);
+                all.lock().unwrap_or_else(PoisonError::into_inner).join(mine);
             });
         }
     });
-    let mut all = all.into_inner().expect("no thread panics while it adds up");
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
     all.took = began.elapsed();
     all.failed.sort_by_key(|report| report.seed);
     all.failed.truncate(MOST_FAILURES);
@@ -168,7 +172,7 @@ fn catch(bug: Planted, seeds: u64) -> CaughtBug {
                         continue;
                     }
                     found.store(true, Ordering::Relaxed);
-                    let mut first = first.lock().expect("no thread panics while it compares");
+                    let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
                     if first.as_ref().is_none_or(|known| report.seed < known.seed) {
                         *first = Some(report);
                     }
@@ -176,7 +180,7 @@ fn catch(bug: Planted, seeds: u64) -> CaughtBug {
             });
         }
     });
-    let caught = first.into_inner().expect("no thread panics while it compares");
+    let caught = first.into_inner().unwrap_or_else(PoisonError::into_inner);
     CaughtBug { bug: bug.name(), caught, seeds }
 }
 

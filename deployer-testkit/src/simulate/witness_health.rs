@@ -35,7 +35,7 @@ impl HealthCheck for WitnessHealth {
         let lie = match probe {
             Probe::Ok => Probe::Failed { why: "a lie".to_owned() },
             Probe::Failed { .. } => Probe::Ok,
-            unknown => return unknown,
+            Probe::Unknown { .. } => return probe,
         };
         self.witness.world.doubt(&instance.id);
         let what = || format!("a probe of {} lies: {lie:?}", instance.id);

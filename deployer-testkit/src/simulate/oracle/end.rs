@@ -26,17 +26,18 @@ pub(in super::super) fn ended(record: &mut Record, witness: &Witness, result: &R
     let process = witness.process;
     record.line(|| format!("process {process} ended: {}", told.lines().next().unwrap_or_default()));
     let Some((deployment, outcome)) = last(record, witness) else { return };
-    let agrees = match (result, &outcome) {
+    let agrees = matches!(
+        (result, &outcome),
         (Ok(_), Some(Outcome::Succeeded))
-        | (Err(DeployError::RolledBack { .. }), Some(Outcome::RolledBack { .. }))
-        | (Err(DeployError::Aborted { superseded_by: None, .. }), Some(Outcome::Aborted { .. }))
-        | (Err(DeployError::Aborted { superseded_by: Some(_), .. }), Some(Outcome::Superseded { .. }))
-        | (Err(DeployError::Stuck { .. }), Some(Outcome::Stuck { .. }))
-        | (Err(DeployError::Interrupted { .. } | DeployError::Refused(_) | DeployError::Locked { .. }), _) => {
-            true
-        }
-        _ => false,
-    };
+            | (Err(DeployError::RolledBack { .. }), Some(Outcome::RolledBack { .. }))
+            | (Err(DeployError::Aborted { superseded_by: None, .. }), Some(Outcome::Aborted { .. }))
+            | (Err(DeployError::Aborted { superseded_by: Some(_), .. }), Some(Outcome::Superseded { .. }))
+            | (Err(DeployError::Stuck { .. }), Some(Outcome::Stuck { .. }))
+            | (
+                Err(DeployError::Interrupted { .. } | DeployError::Refused(_) | DeployError::Locked { .. }),
+                _
+            )
+    );
     if !agrees {
         record.broken("end states", format!("{deployment} answered {told}, and wrote {outcome:?}"));
     }

@@ -145,7 +145,7 @@ fn replicas(facts: &mut Facts, state: &RolloutState) {
 
 /// An event in one line, with what it is about.
 fn told(event: &Event) -> String {
-    let line = deployer_core::event::line(event).to_string();
+    let line = deployer_core::event::line(event);
     match &event.kind {
         EventKind::Advanced { state, .. } => {
             format!("{}: {line} [{:?} step {} reached {}]", event.seq, state.phase, state.step, state.reached)

@@ -32,13 +32,12 @@ pub(in super::super) fn truth(record: &mut Record, scenario: &Scenario, world: &
         let doubted =
             |instance: &InstanceId| doubts.at(incident.at).contains(instance) || doubts.flaps(instance);
         let is_bad = match &incident.kind {
-            IncidentKind::StoppedInRotation { .. } => true,
+            IncidentKind::StoppedInRotation { .. } | IncidentKind::EmptyRotation => true,
             // Where nobody counts requests the settle time and the grace time of the target are all there is.
             IncidentKind::StoppedBusy { .. } => scenario.world.router.counts_in_flight,
             IncidentKind::RoutedToUnready { instance } | IncidentKind::RoutedToNothing { instance, .. } => {
                 !doubted(instance)
             }
-            IncidentKind::EmptyRotation => true,
             IncidentKind::DiedInRotation { .. } => false,
         };
         if is_bad {
