@@ -8,6 +8,7 @@ pub mod example;
 pub mod inject;
 pub mod load;
 pub mod model;
+pub mod simulate;
 pub mod world;
 
 pub use clock::TestClock;

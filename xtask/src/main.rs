@@ -10,6 +10,7 @@ mod model;
 mod mutants;
 mod quickstart;
 mod scenarios;
+mod simulate;
 mod structure;
 mod test;
 mod tool;
@@ -28,6 +29,8 @@ usage: cargo xtask <command>
   mutants        mistakes planted in the strategies, and whether tests find them; goes on where it stopped, for as
                  long as --minutes says; --missed plants again what was missed
   scenarios      the field's scenarios in the fake world, and their table; with --write the one in the repository is renewed
+  simulate       deployments by the thousand with faults; --seeds N, --from S, --seed S to tell one, --json
+  simulate --planted  whether bugs on purpose are found
   help           this text
 ";
 
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         "model" => model::run(rest),
         "mutants" => mutants::run(rest),
         "scenarios" => scenarios::run(rest),
+        "simulate" => simulate::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

@@ -17,7 +17,7 @@ struct Part {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 13] = [
     Part { name: "format", run: format },
     Part { name: "structure", run: structure::run },
     Part { name: "dependencies", run: dependencies::run },
@@ -28,6 +28,8 @@ const PARTS: [Part; 11] = [
     Part { name: "model", run: model },
     Part { name: "planted", run: planted },
     Part { name: "fuzz", run: fuzz },
+    Part { name: "simulate", run: simulate },
+    Part { name: "simulate-planted", run: simulate_planted },
     Part { name: "quickstart", run: quickstart::run },
 ];
 
@@ -146,6 +148,14 @@ fn planted(place: &Place) -> Outcome {
 
 fn fuzz(place: &Place) -> Outcome {
     own_command(place, "fuzz", &["fuzz", "--seconds", "5"])
+}
+
+fn simulate(place: &Place) -> Outcome {
+    own_command(place, "simulate", &["simulate", "--seeds", "30000"])
+}
+
+fn simulate_planted(place: &Place) -> Outcome {
+    own_command(place, "simulate-planted", &["simulate", "--planted"])
 }
 
 /// Another command of this program.

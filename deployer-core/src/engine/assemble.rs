@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     model::{
-        InFlight, Instance, InstanceId, InstancePhase, Place, PlaceStatus, SetId, Split, Timestamp,
+        InFlight, Instance, InstanceId, InstancePhase, Member, Place, PlaceStatus, SetId, Split, Timestamp,
         TrafficView, WorkloadView,
     },
     strategy::{InstanceSeen, Observation, PlaceSeen, ProbeHistory, Seen, SetSeen, TrafficSeen},
@@ -151,9 +151,14 @@ pub(super) fn in_rotation(split: &Split, remembered: &Remembered, whole_sets: bo
         return matches!(remembered.instance.phase, InstancePhase::Running { ready } if ready != Some(false));
     }
     share.members.iter().any(|member| {
-        member.instance == remembered.instance.id
-            && (member.address.is_none() || member.address == remembered.instance.address)
+        member.instance == remembered.instance.id && !is_elsewhere(member, &remembered.instance)
     })
+}
+
+/// Whether requests for a member can no longer reach it. One that is being started again has no address yet: it may
+/// come back under the old one, so until then it stays a member.
+fn is_elsewhere(member: &Member, instance: &Instance) -> bool {
+    member.address.is_some_and(|known| instance.address.is_some_and(|present| present != known))
 }
 
 /// How probes are to be read.
@@ -256,7 +261,7 @@ fn traffic_seen(traffic: &Seen<TrafficView>, memory: &Memory) -> Seen<TrafficSee
     let members = view.split.shares().iter().flat_map(|share| &share.members);
     let stale = members.filter(|member| {
         let instance = memory.instances.get(&member.instance).map(|remembered| &remembered.instance);
-        instance.is_none_or(|instance| member.address.is_some() && member.address != instance.address)
+        instance.is_none_or(|instance| is_elsewhere(member, instance))
     });
     Seen::Known(TrafficSeen {
         fingerprint: Observation::fingerprint_of(&view.split),
@@ -269,7 +274,7 @@ fn traffic_seen(traffic: &Seen<TrafficView>, memory: &Memory) -> Seen<TrafficSee
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{InFlight, Member, PlaceView, Proof, SetView, Share};
+    use crate::model::{InFlight, PlaceView, Proof, SetView, Share};
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -361,6 +366,22 @@ mod tests {
         let Some(Seen::Known(traffic)) = &seen.traffic else { panic!() };
         assert_eq!(traffic.stale_members, 2, "another address, and gone");
         assert_eq!(instances(&seen)[0].in_flight, InFlight::Unknown);
+    }
+
+    #[test]
+    fn who_is_started_again_stays_a_member_until_it_has_another_address() {
+        let mut memory = Memory::default();
+        let mut look = |address: Option<u16>, now| {
+            let address = address.map(|port| ([127, 0, 0, 1], port).into());
+            let instance = Instance { address, ..instance("a", "north", None) };
+            let seen =
+                seen(&mut memory, view(&[("north", true)], vec![instance]), Some(split(&[("a", 80)])), now);
+            let Some(Seen::Known(traffic)) = &seen.traffic else { panic!() };
+            (instances(&seen)[0].in_rotation, traffic.stale_members)
+        };
+        assert_eq!(look(Some(80), 10), (true, 0));
+        assert_eq!(look(None, 20), (true, 0), "it is being started again");
+        assert_eq!(look(Some(81), 30), (false, 1));
     }
 
     #[test]

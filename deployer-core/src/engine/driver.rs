@@ -229,6 +229,7 @@ impl<'a> Driver<'a> {
         let Some(pause) = pause.filter(|pause| !pause.is_zero()) else { return false };
         self.recorder.note(format!("the same action was decided again; it is held back for {pause:?}"));
         tokio::select! {
+            biased;
             () = self.control.changed() => (),
             () = self.parts.tools.clock.sleep(pause) => (),
         }

@@ -63,6 +63,7 @@ impl Hints {
     /// Waits for a hint, and takes all others that are there too. Cancel safe.
     pub(super) async fn next(&mut self) {
         tokio::select! {
+            biased;
             () = one(&mut self.target) => (),
             () = one(&mut self.router) => (),
         }

@@ -18,7 +18,7 @@ pub(super) fn take_in(s: &Situation<'_>) -> Option<Decision> {
                 state.paused_since.get_or_insert(now);
             })
         }
-        RequestKind::Resume => s.progress("resumed by request", |state| {
+        RequestKind::Resume if s.state.paused_since.is_some() => s.progress("resumed by request", |state| {
             state.last_request = number;
             state.paused_since = None;
         }),

@@ -85,7 +85,11 @@ impl Rolling {
         let n = s.replicas();
         match self.settings.batch {
             _ if s.state.promoted_fully || s.plan.returning => n,
-            Some(batch) => s.state.step.max(batch.rounded_up(n).max(1)).min(n),
+            // Those that serve already, of a rollout before, stay: a batch takes nobody out.
+            Some(batch) => {
+                let serving = s.tally(&s.state.candidate).in_rotation;
+                s.state.step.max(batch.rounded_up(n).max(1)).max(serving).min(n)
+            }
             None => n,
         }
     }

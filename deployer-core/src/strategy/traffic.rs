@@ -117,8 +117,11 @@ pub(super) fn serve(
 fn members<'i>(s: &Situation<'_>, set: &'i SetSeen) -> impl Iterator<Item = &'i InstanceSeen> {
     let digest = s.expected_digest(&set.set);
     let s = *s;
+    // On the way back nobody of the new set enters.
+    let closed =
+        !s.state.is_forward() && set.set == s.state.candidate && s.state.stable.as_ref() != Some(&set.set);
     let serves = move |i: &&InstanceSeen| {
-        (i.in_rotation && i.counts()) || super::situation::is_verified(&s, digest, i)
+        (i.in_rotation && i.counts()) || (!closed && super::situation::is_verified(&s, digest, i))
     };
     set.instances.iter().filter(serves)
 }

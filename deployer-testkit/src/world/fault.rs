@@ -1,5 +1,7 @@
 //! What goes wrong at which call.
 
+use std::collections::BTreeMap;
+
 use deployer_core::error::ErrorKind;
 
 use super::{CallKind, random::Random};
@@ -18,6 +20,16 @@ pub enum Fault {
 }
 
 impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fail(ErrorKind::PermissionDenied) => "call refused",
+            Self::Fail(_) => "call failed",
+            Self::DropAnswer => "answer lost",
+            Self::Hang => "call hung",
+            Self::DoAndHang => "call done and hung",
+        }
+    }
+
     pub(super) fn is_done(self) -> bool {
         matches!(self, Self::DropAnswer | Self::DoAndHang)
     }
@@ -43,6 +55,8 @@ pub struct FaultRates {
     pub drop_answer: u16,
     /// Hanging, with and without effect in turn.
     pub hang: u16,
+    /// Refused for good, without effect.
+    pub refuse: u16,
 }
 
 /// Planned and random faults.
@@ -50,17 +64,31 @@ pub struct FaultRates {
 pub(super) struct Faults {
     pub(super) planned: Vec<PlannedFault>,
     pub(super) rates: FaultRates,
+    /// Rates of single kinds of calls, instead of the general ones.
+    pub(super) rates_of: BTreeMap<CallKind, FaultRates>,
+    /// How often which fault happened.
+    pub(super) happened: BTreeMap<&'static str, u64>,
 }
 
 impl Faults {
     /// The fault of this call. A planned one is taken out of the plan.
     pub(super) fn take(&mut self, kind: CallKind, number: u64, random: &mut Random) -> Option<Fault> {
-        if let Some(index) = self.planned.iter().position(|plan| (plan.kind, plan.number) == (kind, number)) {
-            return Some(self.planned.swap_remove(index).fault);
+        let planned = self.planned.iter().position(|plan| (plan.kind, plan.number) == (kind, number));
+        let fault = match planned {
+            Some(index) => Some(self.planned.swap_remove(index).fault),
+            None => self.by_chance(kind, random),
+        };
+        if let Some(fault) = fault {
+            *self.happened.entry(fault.name()).or_default() += 1;
         }
-        let FaultRates { fail, drop_answer, hang } = self.rates;
-        let (fail, drop_answer, hang) = (u64::from(fail), u64::from(drop_answer), u64::from(hang));
-        if fail + drop_answer + hang == 0 {
+        fault
+    }
+
+    fn by_chance(&self, kind: CallKind, random: &mut Random) -> Option<Fault> {
+        let rates = self.rates_of.get(&kind).unwrap_or(&self.rates);
+        let [fail, drop_answer, hang, refuse] =
+            [rates.fail, rates.drop_answer, rates.hang, rates.refuse].map(u64::from);
+        if fail + drop_answer + hang + refuse == 0 {
             return None;
         }
         match random.below(1000) {
@@ -69,6 +97,7 @@ impl Faults {
             lot if lot < fail + drop_answer + hang => {
                 Some(if lot % 2 == 0 { Fault::Hang } else { Fault::DoAndHang })
             }
+            lot if lot < fail + drop_answer + hang + refuse => Some(Fault::Fail(ErrorKind::PermissionDenied)),
             _ => None,
         }
     }

@@ -136,12 +136,19 @@ impl World {
 
     /// A place can no longer be reached. What runs there runs on.
     pub fn partition(&self, place: &Place, why: impl Into<String>) {
-        self.change(|state| state.unknown_places.insert(place.clone(), why.into()));
+        self.change(|state| {
+            state.unknown_places.insert(place.clone(), why.into());
+            let now = state.now;
+            state.hidden_since.entry(place.clone()).or_insert(now);
+        });
     }
 
     /// A place can be reached again.
     pub fn heal(&self, place: &Place) {
-        self.change(|state| state.unknown_places.remove(place));
+        self.change(|state| {
+            state.unknown_places.remove(place);
+            state.reappear(place);
+        });
     }
 
     /// Everything at a place ends.
@@ -270,7 +277,7 @@ impl World {
         look(&state)
     }
 
-    fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
         state.advance(self.clock.now());
         let result = act(&mut state);
@@ -304,7 +311,11 @@ impl World {
             self.state.lock().end(call, CallOutcome::Failed { error, done: false });
             return Err(BackendError::new(error, what, "planned fault, nothing was done"));
         }
-        let result = if kind.writes() { self.change(act) } else { self.observe(act) };
+        let result = if kind.writes() {
+            self.change(|state| state.noting_effect(kind, context, act))
+        } else {
+            self.observe(act)
+        };
         self.state.lock().end(call, CallOutcome::Unfinished { done: result.is_ok() });
         self.pass(half).await;
         let done = result.is_ok();
@@ -329,6 +340,7 @@ impl World {
         Box::pin(futures::stream::unfold((self.clone(), receiver), |(world, mut receiver)| async move {
             let due = world.next_change().map(|due| due.since(world.clock.now()));
             tokio::select! {
+                biased;
                 changed = receiver.changed() => changed.ok()?,
                 () = world.clock.sleep(due.unwrap_or_default()), if due.is_some() => {}
             }

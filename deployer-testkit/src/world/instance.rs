@@ -22,11 +22,15 @@ pub(super) struct FakeInstance {
     pub(super) deployment: DeploymentId,
     pub(super) epoch: Epoch,
     pub(super) started_at: Timestamp,
+    /// How often the platform started it again.
+    pub(super) restarts: u32,
     /// When it runs.
     pub(super) up_at: Timestamp,
     /// When its probes succeed; never if `None`.
     pub(super) ready_at: Option<Timestamp>,
     pub(super) flaps: Option<Duration>,
+    /// From when to when something disturbs it: it runs, and does not work.
+    pub(super) disturbed: Option<(Timestamp, Timestamp)>,
     pub(super) ignores_stop: bool,
     /// When it ends by itself, and how.
     pub(super) dies: Option<(Timestamp, String)>,
@@ -55,6 +59,9 @@ impl FakeInstance {
         let Some(ready_at) = self.ready_at.filter(|ready_at| self.is_live() && *ready_at <= now) else {
             return false;
         };
+        if self.disturbed.is_some_and(|(from, until)| (from..until).contains(&now)) {
+            return false;
+        }
         let since = now.since(ready_at).as_millis();
         self.flaps.is_none_or(|period| (since / period.as_millis().max(1)).is_multiple_of(2))
     }
@@ -88,7 +95,8 @@ impl FakeInstance {
         });
         let dies = self.dies.as_ref().map(|(at, _)| *at);
         let drained = self.left_at.map(|left_at| left_at.after(request));
-        let moments = [Some(self.up_at), self.ready_at, flap, dies, drained];
+        let well_again = self.disturbed.map(|(_, until)| until);
+        let moments = [Some(self.up_at), self.ready_at, flap, well_again, dies, drained];
         moments.into_iter().flatten().filter(|moment| *moment > now).min()
     }
 
@@ -106,7 +114,7 @@ impl FakeInstance {
             address: (phase != InstancePhase::Starting).then_some(self.address),
             phase,
             started_at: self.started_at,
-            restarts: 0,
+            restarts: self.restarts,
             digest: Arc::clone(&self.digest),
         }
     }

@@ -4,6 +4,8 @@
 
 mod call;
 mod census;
+mod disturb;
+mod effect;
 mod fault;
 mod handle;
 mod health;
@@ -11,7 +13,7 @@ mod incident;
 mod instance;
 mod metrics;
 mod population;
-mod random;
+pub(crate) mod random;
 mod router;
 mod settings;
 mod state;
@@ -20,6 +22,8 @@ mod traffic;
 
 pub use call::{Call, CallKind, CallOutcome};
 pub use census::SetCount;
+pub use disturb::Doubt;
+pub use effect::Effect;
 pub use fault::{Fault, FaultRates, PlannedFault};
 pub use handle::{Labels, Orphan, World};
 pub use health::FakeHealth;

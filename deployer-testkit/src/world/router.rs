@@ -88,6 +88,7 @@ fn shift(state: &mut State, context: &CallContext, split: &Split) -> Result<()> 
     let (now, effective_at) = (state.now, state.now.after(takes));
     let traffic = state.traffic.entry(context.workload.clone()).or_default();
     traffic.accept(split, effective_at);
+    traffic.by = Some(context.clone());
     if traffic.effective_at <= now && traffic.effective != traffic.accepted {
         state.follow(&context.workload);
     }

@@ -9,7 +9,8 @@ use deployer_core::{
 };
 
 use super::{
-    Behaviour, Call, CallKind, CallOutcome, Fault, Incident, IncidentKind, Population, WorldSettings,
+    Behaviour, Call, CallKind, CallOutcome, Doubt, Effect, Fault, Incident, IncidentKind, Population,
+    WorldSettings,
     fault::Faults,
     instance::{FakeInstance, Leaving},
     population::History,
@@ -46,6 +47,10 @@ pub(super) struct State {
     pub(super) behaviours: BTreeMap<ReleaseId, Behaviour>,
     pub(super) histories: BTreeMap<WorkloadId, History>,
     pub(super) incidents: Vec<Incident>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) doubts: Vec<Doubt>,
+    /// Since when places cannot be reached.
+    pub(super) hidden_since: BTreeMap<Place, Timestamp>,
     pub(super) calls: Vec<Call>,
     pub(super) numbers: BTreeMap<CallKind, u64>,
     pub(super) faults: Faults,
@@ -67,6 +72,9 @@ impl State {
             behaviours: BTreeMap::new(),
             histories: BTreeMap::new(),
             incidents: Vec::new(),
+            effects: Vec::new(),
+            doubts: Vec::new(),
+            hidden_since: BTreeMap::new(),
             calls: Vec::new(),
             numbers: BTreeMap::new(),
             faults: Faults::default(),
@@ -193,6 +201,8 @@ impl State {
         let hurts = instance.routed && instance.leaving.is_none();
         instance.ended = Some(reason);
         instance.routed = false;
+        let now = self.now;
+        self.doubts.push(Doubt { instance: id.clone(), from: now, until: now });
         if hurts {
             self.incident(&key.0, IncidentKind::DiedInRotation { instance: id.clone() });
         }
@@ -231,6 +241,9 @@ impl State {
         let (now, by_member) = (self.now, self.settings.router.members);
         let Some(traffic) = self.traffic.get_mut(workload) else { return };
         let answered = traffic::answers(&traffic.effective, by_member);
+        let by = traffic.by.clone();
+        let before = self.population(workload);
+        let Some(traffic) = self.traffic.get_mut(workload) else { return };
         traffic.follow(now);
         let split = traffic.effective.clone();
         let mut kinds = Vec::new();
@@ -253,6 +266,10 @@ impl State {
         kinds.extend(self.nowhere(workload, &split));
         for kind in kinds {
             self.incident(workload, kind);
+        }
+        if let Some(context) = by {
+            let after = self.population(workload);
+            self.effects.push(Effect { at: self.now, context, kind: CallKind::Shift, before, after });
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use deployer_core::model::{Proof, SetId, Split, Timestamp, TrafficView};
+use deployer_core::{
+    model::{Proof, SetId, Split, Timestamp, TrafficView},
+    ports::CallContext,
+};
 
 use super::instance::FakeInstance;
 
@@ -12,6 +15,8 @@ pub(super) struct Traffic {
     /// What was accepted last.
     pub(super) accepted: Split,
     pub(super) generation: u64,
+    /// Whose call that was; `None` if it was like that before.
+    pub(super) by: Option<CallContext>,
     /// What the data plane does.
     pub(super) effective: Split,
     /// When it does what was accepted last.
@@ -25,6 +30,7 @@ impl Default for Traffic {
         Self {
             accepted: Split::EMPTY,
             generation: 0,
+            by: None,
             effective: Split::EMPTY,
             effective_at: Timestamp::default(),
             routed_since: BTreeMap::new(),

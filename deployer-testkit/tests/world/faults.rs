@@ -125,7 +125,7 @@ async fn the_same_seed_gives_the_same_world() {
     async fn story(seed: u64) -> String {
         let f = Fixture::new(WorldSettings { seed, ..WorldSettings::default() });
         f.world.put(&f.web, &release("v1"), 3);
-        f.world.set_fault_rates(FaultRates { fail: 100, drop_answer: 100, hang: 0 });
+        f.world.set_fault_rates(FaultRates { fail: 100, drop_answer: 100, ..FaultRates::default() });
         for replicas in [1, 4, 2, 0, 3] {
             f.size(&release("v2"), replicas, &[]).await;
             f.pass(1).await;
