@@ -2,33 +2,31 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use deployer::{
-    engine::{Control, Deployment},
+    engine::Deployment,
     error::DeployError,
+    event::EventKind,
     model::{
         AttachPoint, DeploymentId, Epoch, InstancePhase, RolloutSettings, SetId, Split, Timestamp, WorkloadId,
     },
-    ports::{
-        CallContext, Clock as _, Gate, GateAnswer, GateWindow, HealthCheck, Journal, Lock,
-        Target, TrafficRouter,
-    },
-    strategy::{Cause, Outcome, Strategy, Verdict},
+    ports::{CallContext, Clock as _, HealthCheck, Journal, Lock, Target, TrafficRouter},
+    strategy::{Outcome, Strategy},
 };
 use deployer_testkit::{
-    crash::{CrashAt, CrashPoint, CrashScene, kind_of},
-    inject::{After, Before, Injector, PortCall, Wrapped},
+    crash::{CrashAt, CrashPoint, CrashScene},
+    inject::{Injector, Wrapped},
     world::{Behaviour, WorldSettings},
 };
 
-use crate::support::{REPLICAS, Stand, rolling};
+use crate::{
+    disturb::{Interrupting, No, in_short},
+    support::{REPLICAS, Stand, rolling},
+};
 
 /// Which way a deployment goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,11 +188,9 @@ impl CrashScene for Fake {
         if self.way != Way::Interrupted {
             return self.build(self.release(), injector);
         }
-        let control = Arc::new(OnceLock::new());
-        let interrupting =
-            Interrupting { inner: injector, control: control.clone(), done: self.was_interrupted.clone() };
-        let deployment = self.build(self.release(), Arc::new(interrupting))?;
-        control.set(deployment.control()).unwrap();
+        let interrupting = Arc::new(Interrupting::new(injector, self.was_interrupted.clone()));
+        let deployment = self.build(self.release(), interrupting.clone())?;
+        interrupting.tells(deployment.control());
         Ok(deployment)
     }
 
@@ -242,62 +238,12 @@ impl CrashScene for Fake {
         }
         for deployment in self.stand.journal.list(&self.stand.workload).await.unwrap() {
             let events = self.stand.journal.load(&deployment).await.unwrap();
-            let has_ended = events.last().is_some_and(|event| {
-                matches!(event.kind, deployer::event::EventKind::DeploymentFinished { .. })
-            });
+            let has_ended =
+                events.last().is_some_and(|event| matches!(event.kind, EventKind::DeploymentFinished { .. }));
             if !has_ended {
                 problems.push(format!("the journal of {deployment} has no end"));
             }
         }
         problems
-    }
-}
-
-/// Without texts that tell of times and names.
-pub(crate) fn in_short(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::RolledBack { cause: Cause::InstancesFailed { .. } } => {
-            "rolled back: instances failed".to_owned()
-        }
-        Outcome::RolledBack { cause: Cause::GateFailed { gate, .. } } => format!("rolled back: gate {gate}"),
-        other => format!("{other:?}"),
-    }
-}
-
-/// A gate that refuses.
-#[derive(Debug)]
-pub(crate) struct No;
-
-#[async_trait]
-impl Gate for No {
-    fn describe(&self) -> String {
-        "no".to_owned()
-    }
-
-    async fn evaluate(&self, _: &CallContext, window: &GateWindow) -> GateAnswer {
-        let verdict = Verdict::Fail { reason: "as planned".to_owned() };
-        GateAnswer { verdict, memory: serde_json::Value::Null, next_at: window.now }
-    }
-}
-
-/// Tells the deployer to stop at its second intent, once in the life of a deployment.
-#[derive(Debug)]
-struct Interrupting {
-    inner: Arc<dyn Injector>,
-    control: Arc<OnceLock<Control>>,
-    done: Arc<AtomicBool>,
-}
-
-#[async_trait]
-impl Injector for Interrupting {
-    async fn before(&self, call: &PortCall) -> Before {
-        if kind_of(call) == Some("shift") && !self.done.swap(true, Ordering::Relaxed) {
-            self.control.get().unwrap().interrupt("told to end");
-        }
-        self.inner.before(call).await
-    }
-
-    async fn after(&self, call: &PortCall) -> After {
-        self.inner.after(call).await
     }
 }

@@ -5,11 +5,11 @@ use std::{future::Future, sync::Arc, time::Duration};
 use deployer_core::{
     engine::Report,
     error::{DeployError, report},
-    event::{Event, EventKind},
+    event::Event,
     strategy::Outcome,
 };
 
-use super::{CrashAt, CrashPoint, CrashRun, CrashScene, Trail};
+use super::{CrashAt, CrashPoint, CrashRun, CrashScene, Told, Trail};
 use crate::inject::Injector;
 
 /// How often a deployment is started again that stops by itself without an end.
@@ -37,7 +37,7 @@ impl<S: CrashScene, F: AsyncFn() -> S> Explorer<F, S::End> {
         let Some(result) = within(limit, whole(&scene, trail.clone())).await else {
             return Err(vec![format!("an undisturbed run has no end within {limit:?}")]);
         };
-        let told = Told::read(&scene, 0).await;
+        let told = read(&scene, 0).await;
         let mut problems = scene.problems().await;
         problems.extend(told.problems);
         let Some(outcome) = told.outcome.filter(|_| problems.is_empty()) else {
@@ -89,7 +89,7 @@ impl<S: CrashScene, F: AsyncFn() -> S> Explorer<F, S::End> {
             return;
         };
         run.rest = trail.points();
-        let told = Told::read(scene, run.reached).await;
+        let told = read(scene, run.reached).await;
         run.resumed = told.resumed;
         run.problems.extend(told.problems);
         if let Some(outcome) = told.outcome {
@@ -127,41 +127,10 @@ async fn whole<S: CrashScene>(scene: &S, injector: Arc<dyn Injector>) -> Result<
     result
 }
 
-/// What the journal of the newest deployment tells.
-#[derive(Debug, Default)]
-struct Told {
-    outcome: Option<Outcome>,
-    resumed: usize,
-    /// What no journal may look like: one beginning, one end, numbers without a gap.
-    problems: Vec<String>,
-}
-
-impl Told {
-    async fn read<S: CrashScene>(scene: &S, crashes: usize) -> Self {
-        match newest(scene).await {
-            Ok(events) => Self::of(&events, crashes),
-            Err(problem) => Self { problems: vec![problem], ..Self::default() },
-        }
-    }
-
-    fn of(events: &[Event], crashes: usize) -> Self {
-        let count = |is_it: fn(&EventKind) -> bool| events.iter().filter(|event| is_it(&event.kind)).count();
-        let resumed = count(|kind| matches!(kind, EventKind::Resumed { .. }));
-        let interrupted = count(|kind| matches!(kind, EventKind::Interrupted { .. }));
-        let outcome = events.last().and_then(|event| match &event.kind {
-            EventKind::DeploymentFinished { outcome } => Some(outcome.clone()),
-            _ => None,
-        });
-        let laws = [
-            (outcome.is_some(), "does not stop with an end"),
-            (events.iter().zip(0..).all(|(event, number)| event.seq == number), "has gaps"),
-            (count(|kind| matches!(kind, EventKind::DeploymentStarted { .. })) == 1, "has no one beginning"),
-            (count(|kind| matches!(kind, EventKind::DeploymentFinished { .. })) <= 1, "has several ends"),
-            (events.windows(2).all(|pair| pair[0].epoch <= pair[1].epoch), "goes back to an older epoch"),
-            (resumed <= crashes + interrupted, "was resumed more often than it was stopped"),
-        ];
-        let broken = laws.into_iter().filter(|(holds, _)| !holds);
-        Self { outcome, resumed, problems: broken.map(|(_, what)| format!("its journal {what}")).collect() }
+async fn read<S: CrashScene>(scene: &S, crashes: usize) -> Told {
+    match newest(scene).await {
+        Ok(events) => Told::of(&events, crashes),
+        Err(problem) => Told { outcome: None, resumed: 0, problems: vec![problem] },
     }
 }
 

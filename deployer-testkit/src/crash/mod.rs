@@ -11,6 +11,7 @@ mod explorer;
 mod point;
 mod run;
 mod scene;
+mod told;
 mod trail;
 
 pub use at::CrashAt;
@@ -18,4 +19,5 @@ pub use explorer::Explorer;
 pub use point::{CrashPoint, Moment, NotAPoint, kind_of};
 pub use run::CrashRun;
 pub use scene::CrashScene;
+pub use told::Told;
 pub use trail::Trail;
