@@ -14,8 +14,12 @@ use crate::{
 
 /// No run of virtual time may be longer.
 const LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
-/// Every so many-th first crash is followed by a second one at every point of what remains.
-const SAMPLE: usize = 6;
+/// Every so many-th first crash is followed by a second one at every point of what remains, if not all are asked for.
+const SAMPLE: usize = 13;
+/// Every so many-th point of an older deployment is superseded, if not all are asked for.
+const OLDER: usize = 29;
+/// Every so many-th point is part of a sample.
+const FEW: usize = 4;
 
 /// A strategy and its name in tables.
 pub(crate) struct Row {
@@ -38,25 +42,48 @@ pub(crate) fn rows() -> Vec<Row> {
     ]
 }
 
-/// Every crash of one strategy.
+/// Every crash of one strategy, and a choice of those that come in pairs.
 pub(crate) fn all_of(row: &Row, options: &Options) -> Table {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    runtime.block_on(async {
-        let mut table = Table::new("fake world");
-        for way in [Way::Forward, Way::Interrupted, Way::NeverReady, Way::Refused] {
-            for seconds in [0, 3] {
-                once(row, &way, seconds, options, &mut table).await;
-            }
-            twice(row, &way, options, &mut table).await;
+    in_virtual_time(async |table| {
+        for way in WAYS {
+            once(row, &way, 0, 1, options, table).await;
         }
-        superseding(row, options, &mut table).await;
-        table
+        // The others of a column differ in figures, not in what they do.
+        if options.all || row.name == row.column {
+            once(row, &Way::Forward, 3, 1, options, table).await;
+            twice(row, &Way::Forward, options, table).await;
+            superseding(row, options, table).await;
+        }
+        if options.all {
+            for way in &WAYS[1..] {
+                once(row, way, 3, 1, options, table).await;
+                twice(row, way, options, table).await;
+            }
+        }
     })
 }
 
+/// A few crashes of one strategy, forward and back.
+pub(crate) fn a_sample_of(row: &Row) -> Table {
+    in_virtual_time(async |table| {
+        for way in [Way::Forward, Way::Refused] {
+            once(row, &way, 0, FEW, &Options::usual(), table).await;
+        }
+    })
+}
+
+const WAYS: [Way; 4] = [Way::Forward, Way::Interrupted, Way::NeverReady, Way::Refused];
+
+fn in_virtual_time(crash: impl AsyncFnOnce(&mut Table)) -> Table {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let mut table = Table::new("fake world");
+    runtime.block_on(crash(&mut table));
+    table
+}
+
 /// One crash at each point.
-async fn once(row: &Row, way: &Way, seconds: u64, options: &Options, table: &mut Table) {
+async fn once(row: &Row, way: &Way, seconds: u64, step: usize, options: &Options, table: &mut Table) {
     let name = format!("fake/{}/{}/{seconds}s", row.name, way_name(way));
     if !options.may_have(&name) {
         return;
@@ -66,7 +93,7 @@ async fn once(row: &Row, way: &Way, seconds: u64, options: &Options, table: &mut
         Ok(explorer) => explorer,
         Err(problems) => return table.problems.push(format!("{name}, undisturbed: {problems:?}")),
     };
-    for point in explorer.points() {
+    for point in explorer.points().iter().step_by(step) {
         one(row, way, &name, &explorer, &[point.clone()], options, table).await;
     }
 }
@@ -95,11 +122,11 @@ async fn twice(row: &Row, way: &Way, options: &Options, table: &mut Table) {
 async fn superseding(row: &Row, options: &Options, table: &mut Table) {
     let older = async || Fake::new(&row.strategy, &Way::Forward, Duration::ZERO).await;
     let Ok(older) = Explorer::new(older, LIMIT).await else { return };
-    let step = if options.all { 1 } else { 2 * SAMPLE };
+    let step = if options.all { 1 } else { OLDER };
     // The last point is no middle: the older one has ended there.
     let points = older.points();
     for point in points[..points.len() - 1].iter().step_by(step) {
-        once(row, &Way::Superseding(point.clone()), 0, options, table).await;
+        once(row, &Way::Superseding(point.clone()), 0, 1, options, table).await;
     }
 }
 

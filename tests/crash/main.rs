@@ -10,12 +10,14 @@ mod fake;
 mod fake_runs;
 mod matrix;
 mod options;
+mod planted;
 #[path = "../e2e/processes.rs"]
 mod processes;
 mod real;
 mod real_runs;
 #[path = "../e2e/recipes.rs"]
 mod recipes;
+mod samples;
 #[path = "../e2e/stand.rs"]
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod stand;
@@ -27,6 +29,12 @@ use std::process::ExitCode;
 
 use deployer_testkit::cases::{self, Case};
 
+macro_rules! cases {
+    ($($module:ident::$case:ident),* $(,)?) => {
+        [$(Case { name: stringify!($case), run: $module::$case }),*]
+    };
+}
+
 fn main() -> ExitCode {
     deployer::local::init();
     deployer_testkit::app::run_if_asked();
@@ -37,6 +45,20 @@ fn main() -> ExitCode {
     if let Some(("--matrix", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return matrix::run(rest);
     }
-    let cases: [Case; 0] = [];
+    // The longest first, so that they do not stand alone at the end.
+    let cases = cases![
+        samples::canary_at_real_processes,
+        samples::rolling_at_real_processes,
+        samples::blue_green_at_real_processes,
+        samples::recreate_at_real_processes,
+        samples::canary_in_the_fake_world,
+        samples::rolling_in_the_fake_world,
+        samples::blue_green_in_the_fake_world,
+        samples::recreate_in_the_fake_world,
+        planted::a_journal_that_says_durable_too_early_is_caught,
+        planted::a_target_that_starts_anew_is_caught,
+        planted::a_target_that_forgets_what_it_started_is_caught,
+        planted::a_router_that_loses_its_split_with_its_client_is_caught,
+    ];
     cases::run(&cases, 2)
 }
