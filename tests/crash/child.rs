@@ -151,7 +151,7 @@ pub(crate) fn id(release: &str) -> String {
 }
 
 fn journal_of(stand: &Stand, task: &Task) -> PathBuf {
-    stand.journals(WEB).join(format!("{}.jsonl", id(&task.release)))
+    stand.journal.directory().join(WEB).join(format!("{}.jsonl", id(&task.release)))
 }
 
 /// Says where it is and dies, as from `kill -9`: nothing is flushed, closed or given back by it.

@@ -20,7 +20,7 @@ use deployer::{
 use deployer_testkit::{
     crash::{CrashAt, CrashPoint, CrashScene},
     inject::{Injector, Wrapped},
-    world::{Behaviour, WorldSettings},
+    world::{Behaviour, Incident, WorldSettings},
 };
 
 use crate::{
@@ -229,7 +229,7 @@ impl CrashScene for Fake {
     async fn problems(&self) -> Vec<String> {
         let world = &self.stand.world;
         let orphans = world.orphans(&self.stand.workload, &[self.winner()]);
-        let caused = world.incidents().into_iter().filter(|incident| incident.is_caused());
+        let caused = world.incidents().into_iter().filter(Incident::is_caused);
         let mut problems: Vec<String> = caused.map(|incident| format!("incident: {incident}")).collect();
         problems.extend(orphans.iter().map(|orphan| format!("orphan: {orphan:?}")));
         problems.extend(self.capacity_problems());

@@ -19,7 +19,7 @@ const SAMPLE: usize = 13;
 /// Every so many-th point of an older deployment is superseded, if not all are asked for.
 const OLDER: usize = 29;
 /// Every so many-th point is part of a sample.
-const FEW: usize = 4;
+const FEW: usize = 6;
 
 /// A strategy and its name in tables.
 pub(crate) struct Row {
@@ -94,7 +94,7 @@ async fn once(row: &Row, way: &Way, seconds: u64, step: usize, options: &Options
         Err(problems) => return table.problems.push(format!("{name}, undisturbed: {problems:?}")),
     };
     for point in explorer.points().iter().step_by(step) {
-        one(row, way, &name, &explorer, &[point.clone()], options, table).await;
+        one(row, way, &name, &explorer, std::slice::from_ref(point), options, table).await;
     }
 }
 

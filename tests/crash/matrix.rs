@@ -34,6 +34,11 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let resumed: usize = tables.iter().map(|table| table.resumed()).sum();
     let failures: usize = tables.iter().map(|table| table.failures().len()).sum();
     let seconds = start.elapsed().as_secs_f64();
+    let requests = real.as_ref().and_then(|table| table.requests).unwrap_or_default();
+    say(&format!(
+        "{kills} kills, {resumed} resumed, {orphans} orphans, failed {} of {} requests, {failures} failures, {seconds:.0} s",
+        requests.failed, requests.sent
+    ));
     if options.json {
         let tables = json!({
             "fake": fake.as_ref().map(Table::json),
@@ -42,11 +47,6 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         });
         say(&tables.to_string());
     }
-    let requests = real.as_ref().and_then(|table| table.requests).unwrap_or_default();
-    say(&format!(
-        "{kills} kills, {resumed} resumed, {orphans} orphans, failed {} of {} requests, {failures} failures, {seconds:.0} s",
-        requests.failed, requests.sent
-    ));
     if kills > 0 && failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

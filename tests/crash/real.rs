@@ -52,13 +52,11 @@ impl<'a> Line<'a> {
         let task = self.next();
         let answer = go_on(&task).await?;
         let (end, told) = self.end(&task, 0).await?;
-        match told.problems.into_iter().chain(answer.again).next() {
-            Some(problem) => Err(problem),
-            None => {
-                self.is_over(&task);
-                Ok((answer.calls, end))
-            }
+        if let Some(problem) = told.problems.into_iter().chain(answer.again).next() {
+            return Err(problem);
         }
+        self.is_over(&task);
+        Ok((answer.calls, end))
     }
 
     /// One that is killed at each of these points, started again each time, and let go on in the end.

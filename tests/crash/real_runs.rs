@@ -73,7 +73,9 @@ impl Column {
     /// call of each kind, which is part of the way back.
     fn usual(self, calls: &[String]) -> Vec<Crashes> {
         let mut counts = BTreeMap::<&str, u64>::new();
-        calls.iter().for_each(|kind| *counts.entry(kind).or_default() += 1);
+        for kind in calls {
+            *counts.entry(kind).or_default() += 1;
+        }
         let mut chosen = Vec::new();
         for (at, (kind, count)) in counts.into_iter().enumerate() {
             let is_new = matches!(kind, "interrupted" | "resumed");
@@ -89,22 +91,6 @@ impl Column {
         }
         chosen
     }
-
-    fn every(self, calls: &[String]) -> Vec<Crashes> {
-        let mut counts = BTreeMap::<&str, u64>::new();
-        let mut all = Vec::new();
-        for kind in calls {
-            let number = counts.entry(kind).or_default();
-            *number += 1;
-            all.extend(Moment::ALL.map(|moment| vec![CrashPoint::new(kind, *number, moment)]));
-        }
-        let first = |kind: &str, moment| CrashPoint::new(kind, 1, moment);
-        for kind in ["apply", "shift", "advanced"] {
-            let seconds = Moment::ALL.map(|moment| first("resumed", moment));
-            all.extend(seconds.map(|second| vec![first(kind, Moment::Inside), second]));
-        }
-        all
-    }
 }
 
 const KINDS: [Kind; 5] =
@@ -117,7 +103,7 @@ pub(crate) fn all_of(columns: &[Column], options: &Options, most: usize) -> Tabl
     let scouted = Mutex::new(VecDeque::new());
     side_by_side(asked, |column| match in_a_stand(|| scout(*column)) {
         Ok((calls, end)) => {
-            let crashes = if options.all { column.every(&calls) } else { column.usual(&calls) };
+            let crashes = if options.all { every(&calls) } else { column.usual(&calls) };
             let crashes = crashes.into_iter().filter(|crashes| options.has(&name(*column, crashes)));
             let crashes: Vec<_> = crashes.take(most).collect();
             let parts = crashes.chunks(OF_A_STAND).map(|part| (*column, part.to_vec(), end.clone()));
@@ -135,6 +121,23 @@ pub(crate) fn all_of(columns: &[Column], options: &Options, most: usize) -> Tabl
     let mut table = table.into_inner();
     table.done.sort_by(|a, b| a.name.cmp(&b.name));
     table
+}
+
+/// At every moment of every call, and a second time while it is resumed.
+fn every(calls: &[String]) -> Vec<Crashes> {
+    let mut counts = BTreeMap::<&str, u64>::new();
+    let mut all = Vec::new();
+    for kind in calls {
+        let number = counts.entry(kind).or_default();
+        *number += 1;
+        all.extend(Moment::ALL.map(|moment| vec![CrashPoint::new(kind, *number, moment)]));
+    }
+    let first = |kind: &str, moment| CrashPoint::new(kind, 1, moment);
+    for kind in ["apply", "shift", "advanced"] {
+        let seconds = Moment::ALL.map(|moment| first("resumed", moment));
+        all.extend(seconds.map(|second| vec![first(kind, Moment::Inside), second]));
+    }
+    all
 }
 
 fn side_by_side<T: Send>(work: impl IntoIterator<Item = T>, act: impl Fn(T) + Sync) {

@@ -20,7 +20,7 @@ fn assert_passed(table: &Table, least: usize) {
 
 fn fake(name: &str) {
     let row = fake_runs::rows().into_iter().find(|row| row.name == name).unwrap();
-    assert_passed(&fake_runs::a_sample_of(&row), 20);
+    assert_passed(&fake_runs::a_sample_of(&row), 15);
 }
 
 fn real(kind: Kind) {

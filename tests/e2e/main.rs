@@ -6,10 +6,10 @@ mod bad_input;
 mod bad_releases;
 mod children;
 mod connections;
-mod crash;
 mod health_answers;
 mod helper_killed;
 mod processes;
+#[allow(dead_code, reason = "the crash tests use the rest of it")]
 mod recipes;
 mod side_by_side;
 mod stand;
@@ -33,10 +33,6 @@ fn main() -> ExitCode {
     }
     // The longest first, so that they do not stand alone at the end.
     let cases = cases![
-        crash::canary_goes_on_after_kill_9,
-        crash::rolling_goes_on_after_kill_9,
-        crash::blue_green_goes_on_after_kill_9,
-        crash::recreate_goes_on_after_kill_9,
         zero_loss::a_control_run_without_drain_and_proof_loses_requests,
         zero_loss::rolling_with_surge_loses_nothing,
         zero_loss::rolling_without_surge_loses_nothing,

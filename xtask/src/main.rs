@@ -3,6 +3,7 @@
 
 mod bench;
 mod command;
+mod crash;
 mod dependencies;
 mod license;
 mod model;
@@ -20,6 +21,9 @@ usage: cargo xtask <command>
   bench          the figures of the README, each with its bound; with --json the last line is one JSON object
   model [word…]  every state that the strategies can get into with a few instances; words choose scenarios
   model --planted  whether bugs on purpose are found
+  crash          the deployer killed at each point of its work: all of them in the fake world, a choice at real
+                 processes; with --all every point and pair, --fake-only or --real-only one half, --only NAME the
+                 runs whose names begin so, --json as the last line one JSON object
   help           this text
 ";
 
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
         "model" => model::run(rest),
+        "crash" => crash::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     command::{Outcome, Place, run as run_command, tail},
-    dependencies, quickstart, structure,
+    crash, dependencies, quickstart, structure,
 };
 
 /// One thing that has to hold.
@@ -17,7 +17,7 @@ struct Part {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     Part { name: "format", run: format },
     Part { name: "structure", run: structure::run },
     Part { name: "dependencies", run: dependencies::run },
@@ -28,6 +28,7 @@ const PARTS: [Part; 10] = [
     Part { name: "model", run: model },
     Part { name: "planted", run: planted },
     Part { name: "quickstart", run: quickstart::run },
+    Part { name: "crash", run: crash::part },
 ];
 
 /// One row of the summary.
