@@ -18,6 +18,82 @@ const STARTS: usize = 8;
 /// Crashes a deployment wherever it can be, and compares what comes of it with a run that nobody disturbed.
 ///
 /// `make` makes the scene anew for each run. In a runtime with paused time a run takes a few milliseconds.
+///
+/// ```
+/// # use std::{sync::Arc, time::Duration};
+/// # use deployer_core::{
+/// #     engine::Deployment, error::DeployError, journal::MemoryJournal, lock::MemoryLock,
+/// #     model::{ReleaseId, WorkloadId}, ports::{Journal, Lock, Target, TrafficRouter},
+/// #     strategy::{BlueGreen, Outcome},
+/// # };
+/// # use deployer_testkit::{
+/// #     TestClock, crash::{CrashScene, Explorer}, inject::{Injector, Wrapped}, world::{World, WorldSettings},
+/// # };
+/// struct FirstRelease {
+///     world: World,
+///     clock: Arc<TestClock>,
+///     journal: Arc<MemoryJournal>,
+///     lock: Arc<MemoryLock>,
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl CrashScene for FirstRelease {
+///     type End = (Outcome, u32);
+///
+///     fn deployment(&self, injector: Arc<dyn Injector>) -> Result<Deployment, DeployError> {
+///         let (target, router) = (self.world.target(), self.world.router());
+///         let target = Wrapped::<dyn Target>::new(target, injector.clone());
+///         let router = Wrapped::<dyn TrafficRouter>::new(router, injector.clone());
+///         let journal = Wrapped::<dyn Journal>::new(self.journal.clone(), injector.clone());
+///         let lock = Wrapped::<dyn Lock>::new(self.lock.clone(), injector);
+///         Deployment::builder("web")
+///             .id("first")
+///             .release(World::release(ReleaseId::new("v1").unwrap()).release)
+///             .replicas(2)
+///             .strategy(BlueGreen::default())
+///             .target(Arc::new(target) as Arc<dyn Target>)
+///             .router(Arc::new(router) as Arc<dyn TrafficRouter>)
+///             .journal(Arc::new(journal) as Arc<dyn Journal>)
+///             .lock(Arc::new(lock) as Arc<dyn Lock>)
+///             .check(self.world.health())
+///             .clock(self.clock.clone())
+///             .build()
+///     }
+///
+///     fn journal(&self) -> Arc<dyn Journal> {
+///         self.journal.clone()
+///     }
+///
+///     fn workload(&self) -> WorkloadId {
+///         WorkloadId::new("web").unwrap()
+///     }
+///
+///     async fn between(&self) {}
+///
+///     async fn end(&self, outcome: &Outcome) -> Self::End {
+///         (outcome.clone(), self.world.started())
+///     }
+///
+///     async fn problems(&self) -> Vec<String> {
+///         self.world.incidents().iter().map(ToString::to_string).collect()
+///     }
+/// }
+///
+/// let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+/// runtime.block_on(async {
+///     let make = async || {
+///         let clock = Arc::new(TestClock::new());
+///         let world = World::new(WorldSettings::default(), clock.clone());
+///         FirstRelease { world, clock, journal: Arc::default(), lock: Arc::default() }
+///     };
+///     let explorer = Explorer::new(make, Duration::from_secs(3600)).await.unwrap();
+///     assert!(explorer.points().len() > 20);
+///     for point in explorer.points() {
+///         let run = explorer.run(&[point.clone()]).await;
+///         assert_eq!(run.problems, Vec::<String>::new(), "{run}");
+///     }
+/// });
+/// ```
 #[derive(Debug)]
 pub struct Explorer<F, E> {
     make: F,
