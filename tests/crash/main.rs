@@ -11,6 +11,7 @@ mod fake_runs;
 mod matrix;
 mod options;
 mod planted;
+mod planted_real;
 #[path = "../e2e/processes.rs"]
 mod processes;
 mod real;
@@ -51,6 +52,8 @@ fn main() -> ExitCode {
         samples::rolling_at_real_processes,
         samples::blue_green_at_real_processes,
         samples::recreate_at_real_processes,
+        planted_real::a_point_that_is_not_reached_is_a_failure,
+        planted_real::a_deployer_that_does_not_come_back_leaves_orphans,
         samples::canary_in_the_fake_world,
         samples::rolling_in_the_fake_world,
         samples::blue_green_in_the_fake_world,

@@ -99,7 +99,7 @@ impl<'a> Line<'a> {
         done
     }
 
-    fn next(&mut self) -> Task {
+    pub(crate) fn next(&mut self) -> Task {
         self.number += 1;
         Task {
             directory: self.stand.directory().to_owned(),
@@ -118,7 +118,7 @@ impl<'a> Line<'a> {
     }
 
     /// Looks at everything anew: kernel, router, and the file of the journal.
-    async fn end(&self, task: &Task, crashes: usize) -> Result<(End, Told), String> {
+    pub(crate) async fn end(&self, task: &Task, crashes: usize) -> Result<(End, Told), String> {
         let role = |set: &str| match set {
             set if set == task.release => 0,
             set if set == self.stable => 1,
@@ -144,7 +144,7 @@ impl<'a> Line<'a> {
 
 impl End {
     /// Processes that should not be there.
-    fn orphans(&self, way: Way) -> usize {
+    pub(crate) fn orphans(&self, way: Way) -> usize {
         let winner = usize::from(way == Way::Refused);
         let all: usize = self.processes.iter().sum();
         all - self.processes[winner].min(REPLICAS as usize)
@@ -161,7 +161,7 @@ impl End {
 }
 
 /// Starts a deployer that kills itself, and makes sure that it did, and where.
-async fn killed_at(task: &Task, point: &CrashPoint) -> Result<(), String> {
+pub(crate) async fn killed_at(task: &Task, point: &CrashPoint) -> Result<(), String> {
     let task = Task { point: Some(point.to_string()), ..task.clone() };
     let answer = task.answer.clone();
     let status = blocking(move || start(&task)).await?;
