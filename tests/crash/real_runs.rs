@@ -5,7 +5,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use deployer_testkit::crash::{CrashPoint, Moment};
+use deployer_testkit::{
+    cases::say,
+    crash::{CrashPoint, Moment},
+};
 use parking_lot::Mutex;
 
 use crate::{
@@ -116,6 +119,8 @@ pub(crate) fn all_of(columns: &[Column], options: &Options, most: usize) -> Tabl
     });
     side_by_side(scouted.into_inner(), |(column, crashes, end)| {
         let found = lived_through(column, crashes, &end);
+        let failed = found.failures().len();
+        say(&format!("  {}: {} runs, {failed} failed", column.name(), found.done.len()));
         table.lock().join(found);
     });
     let mut table = table.into_inner();
