@@ -82,6 +82,9 @@ impl<'a> Line<'a> {
         match self.end(&task, crashes.len()).await {
             Ok((end, told)) => {
                 done.orphans = end.orphans(self.way);
+                if done.orphans > 0 {
+                    done.problems.push(format!("orphans: {:#?}", self.stand.processes(WEB)));
+                }
                 done.resumed = told.resumed;
                 done.problems.extend(told.problems);
                 if end != *expected {
