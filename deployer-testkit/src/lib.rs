@@ -1,9 +1,10 @@
-//! What is needed to test what is built on `deployer`: a fake world, ports that fail on purpose, a load generator, a
+//! What is needed to test what is built on `deployer`: a fake world, ports that fail on purpose, crashes, a load generator, a
 //! demo application, and an exhaustive check of strategies.
 
 pub mod app;
 pub mod cases;
 mod clock;
+pub mod crash;
 pub mod example;
 pub mod inject;
 pub mod load;

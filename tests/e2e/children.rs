@@ -5,7 +5,6 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
-    time::{Duration, Instant},
 };
 
 use deployer::{
@@ -15,14 +14,8 @@ use deployer::{
 };
 use deployer_testkit::cases::say;
 
-use crate::{
-    processes::LIMIT,
-    recipes::Kind,
-    stand::{Stand, WEB},
-};
+use crate::stand::WEB;
 
-/// First argument of a process that deploys: directory, release and kind follow.
-const DEPLOYER: &str = "__e2e_deployer";
 /// First argument of a process that holds the lock until its input ends: the directory of the lock follows.
 const LOCKER: &str = "__e2e_locker";
 
@@ -32,13 +25,6 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     match words.as_slice() {
-        [DEPLOYER, directory, release, kind] => {
-            let kind = Kind::ALL.into_iter().find(|known| known.name() == *kind).unwrap();
-            runtime().block_on(async {
-                Stand::open(Path::new(directory)).await.deploy(release, kind).await.unwrap();
-            });
-            Some(ExitCode::SUCCESS)
-        }
         [LOCKER, directory] => {
             runtime().block_on(hold_lock(Path::new(directory)));
             Some(ExitCode::SUCCESS)
@@ -64,13 +50,6 @@ pub(crate) struct Other {
 }
 
 impl Other {
-    /// One that deploys.
-    pub(crate) fn deploying(directory: &Path, release: &str, kind: Kind) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.arg(DEPLOYER).arg(directory).args([release, kind.name()]).stdin(Stdio::null());
-        Self { child: command.spawn().unwrap(), _input: None }
-    }
-
     /// One that holds the lock.
     pub(crate) fn locking(directory: &Path) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
@@ -84,22 +63,6 @@ impl Other {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// Sends SIGKILL once `moment` has come, and so much later; whether that was before its end.
-    pub(crate) fn kill_when(mut self, what: &str, moment: impl Fn() -> bool, later: Duration) -> bool {
-        let deadline = Instant::now() + LIMIT;
-        while !moment() {
-            if self.child.try_wait().unwrap().is_some() {
-                return false;
-            }
-            assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}");
-            std::thread::sleep(Duration::from_micros(300));
-        }
-        // Simulates a crash at no particular moment.
-        std::thread::sleep(later);
-        self.child.kill().unwrap();
-        self.child.wait().unwrap().code().is_none()
     }
 }
 

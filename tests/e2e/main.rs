@@ -6,10 +6,10 @@ mod bad_input;
 mod bad_releases;
 mod children;
 mod connections;
-mod crash;
 mod health_answers;
 mod helper_killed;
 mod processes;
+#[allow(dead_code, reason = "the crash tests use the rest of it")]
 mod recipes;
 mod side_by_side;
 mod stand;
@@ -34,10 +34,6 @@ fn main() -> ExitCode {
     }
     // The longest first, so that they do not stand alone at the end.
     let cases = cases![
-        crash::canary_goes_on_after_kill_9,
-        crash::rolling_goes_on_after_kill_9,
-        crash::blue_green_goes_on_after_kill_9,
-        crash::recreate_goes_on_after_kill_9,
         taken_over::a_stopped_deployer_that_was_replaced_wakes_without_effect,
         taken_over::a_deployer_that_wakes_while_it_is_replaced_does_no_harm,
         taken_over::resumed_by_two_processes_at_once_one_goes_on,

@@ -11,12 +11,11 @@ use deployer::{
     checks::HttpCheck,
     engine::{Deployment, DeploymentBuilder, EngineSettings, ProbeSettings, Report},
     error::DeployError,
-    event::{Event, EventKind},
     journal::FileJournal,
     local::{LocalHost, LocalSettings, OnShutdown, ProcessSpec, RestartPolicy},
     lock::FileLock,
     model::{DeploymentId, Epoch, ReleaseId, RolloutSettings, Split, WorkloadId},
-    ports::{CallContext, Journal as _, TrafficRouter as _},
+    ports::{CallContext, TrafficRouter as _},
 };
 use deployer_testkit::{
     app::AppSettings,
@@ -78,6 +77,11 @@ pub(crate) struct World {
 }
 
 impl Stand {
+    /// Where the journals of a workload are.
+    pub(crate) fn journals(&self, workload: &str) -> PathBuf {
+        self.journal.directory().join(workload)
+    }
+
     pub(crate) async fn open(directory: &Path) -> Self {
         let host = LocalHost::start(LocalSettings::new(directory.join(HELPER))).await.unwrap();
         let state = directory.join("j");
@@ -181,18 +185,6 @@ impl Stand {
         let is_whole = found.len() == REPLICAS as usize && found.iter().all(|marked| marked.set == release);
         assert!(is_whole, "{REPLICAS} processes of {release} should run: {found:#?}");
     }
-
-    /// What the newest deployment of a workload journaled; the journal is read anew from its file.
-    pub(crate) async fn newest_events(&self, workload: &str) -> Vec<Event> {
-        let journal = FileJournal::open(self.journal.directory()).unwrap();
-        let newest = journal.list(&WorkloadId::new(workload).unwrap()).await.unwrap().pop().unwrap();
-        journal.load(&newest).await.unwrap()
-    }
-
-    /// Where the journals of a workload are.
-    pub(crate) fn journals(&self, workload: &str) -> PathBuf {
-        self.journal.directory().join(workload)
-    }
 }
 
 /// How long all deployments of these tests are patient.
@@ -258,9 +250,4 @@ pub(crate) async fn ended(what: &str, load: LoadHandle, retried: u64) -> LoadRes
         result.failed, result.requests
     ));
     result
-}
-
-/// How many records of this kind there are.
-pub(crate) fn count(events: &[Event], is_it: impl Fn(&EventKind) -> bool) -> usize {
-    events.iter().filter(|event| is_it(&event.kind)).count()
 }

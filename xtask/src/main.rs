@@ -3,6 +3,7 @@
 
 mod bench;
 mod command;
+mod crash;
 mod dependencies;
 mod fuzz;
 mod license;
@@ -31,6 +32,9 @@ usage: cargo xtask <command>
   scenarios      the field's scenarios in the fake world, and their table; with --write the one in the repository is renewed
   simulate       deployments by the thousand with faults; --seeds N, --from S, --seed S to tell one, --json
   simulate --planted  whether bugs on purpose are found
+  crash          the deployer killed at each point of its work: all of them in the fake world, a choice at real
+                 processes; with --all every point and pair, --fake-only or --real-only one half, --only NAME the
+                 runs whose names begin so, --json as the last line one JSON object
   help           this text
 ";
 
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         "mutants" => mutants::run(rest),
         "scenarios" => scenarios::run(rest),
         "simulate" => simulate::run(rest),
+        "crash" => crash::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             ExitCode::SUCCESS

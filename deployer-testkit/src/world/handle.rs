@@ -207,6 +207,11 @@ impl World {
         self.query(|state| state.population(workload).total)
     }
 
+    /// Instances that were ever started, of all workloads.
+    pub fn started(&self) -> u32 {
+        self.query(|state| u32::from(state.started))
+    }
+
     /// Existing instances that the data plane sends requests to.
     pub fn in_rotation(&self, workload: &WorkloadId) -> Vec<InstanceId> {
         self.query(|state| {

@@ -1,0 +1,204 @@
+//! The deployer that is killed: this program, started again.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+use deployer::{
+    engine::Deployment,
+    error::{DeployError, report},
+    model::AttachPoint,
+    ports::{Journal, Lock, Target, TrafficRouter},
+};
+use deployer_testkit::{
+    crash::{CrashAt, CrashPoint, Moment, Trail},
+    inject::{Injector, Wrapped},
+};
+use rustix::process::{Signal, getpid, kill_process};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    disturb::{Interrupting, No},
+    processes::LIMIT,
+    recipes::{Kind, app},
+    stand::{Stand, WEB, any_port, process},
+};
+
+/// First argument of such a process: what it is to do follows, as JSON.
+const DEPLOYER: &str = "__crash_deployer";
+
+/// Which way a deployment of real processes goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Way {
+    /// The release is good.
+    Forward,
+    /// The release is good, and its deployer is told to stop in the middle.
+    Interrupted,
+    /// A gate refuses it when it has all the traffic.
+    Refused,
+}
+
+/// What a deployer is to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) directory: PathBuf,
+    pub(crate) release: String,
+    /// Name of the strategy.
+    pub(crate) kind: String,
+    pub(crate) way: Way,
+    /// Where it kills itself; it says in `answer` that it came so far.
+    pub(crate) point: Option<String>,
+    /// The file that it answers in.
+    pub(crate) answer: PathBuf,
+}
+
+/// What a deployer says that came to its end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// Calls that write, in order.
+    pub(crate) calls: Vec<String>,
+    /// How it ended, if not well.
+    pub(crate) error: Option<String>,
+    /// What was wrong when the same was started once more after its end.
+    pub(crate) again: Option<String>,
+}
+
+/// Is a deployer if it was started as one.
+pub(crate) fn run_if_asked() -> Option<ExitCode> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [first, task] = arguments.as_slice() else { return None };
+    if first != DEPLOYER {
+        return None;
+    }
+    let task: Task = serde_json::from_str(task).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(deploy(&task));
+    Some(ExitCode::SUCCESS)
+}
+
+async fn deploy(task: &Task) {
+    let stand = Stand::open(&task.directory).await;
+    let done = Arc::new(AtomicBool::new(false));
+    if let Some(point) = &task.point {
+        let (place, journal) = (task.answer.clone(), journal_of(&stand, task));
+        let at = CrashAt::doing(point.parse().unwrap(), move |point| die(point, &place, &journal));
+        // Only the answer file tells whether it got there.
+        let _ = whole(&stand, task, &done, Arc::new(at)).await;
+        return;
+    }
+    let trail = Arc::new(Trail::new());
+    let result = whole(&stand, task, &done, trail.clone()).await;
+    let calls = trail.calls();
+    let repeated = whole(&stand, task, &done, trail.clone()).await;
+    let is_still = trail.calls() == calls && matches!(repeated, Err(DeployError::Refused(_)));
+    let answer = Answer {
+        calls,
+        error: result.err().map(|error| report(&error)),
+        again: (!is_still).then(|| format!("{:?}: {repeated:?}", trail.calls())),
+    };
+    fs::write(&task.answer, serde_json::to_string(&answer).unwrap()).unwrap();
+}
+
+/// To its end, however often it is told to stop.
+async fn whole(
+    stand: &Stand,
+    task: &Task,
+    done: &Arc<AtomicBool>,
+    injector: Arc<dyn Injector>,
+) -> Result<(), DeployError> {
+    let deployment = build(stand, task, done, &injector);
+    let mut result = deployment.run().await;
+    if matches!(result, Err(DeployError::Interrupted { .. })) {
+        result = build(stand, task, done, &injector).run().await;
+    }
+    result.map(drop)
+}
+
+fn build(stand: &Stand, task: &Task, done: &Arc<AtomicBool>, injector: &Arc<dyn Injector>) -> Deployment {
+    let kind = Kind::ALL.into_iter().find(|known| known.name() == task.kind).unwrap();
+    let interrupting = Arc::new(Interrupting::new(injector.clone(), done.clone()));
+    let injector = if task.way == Way::Interrupted { interrupting.clone() } else { injector.clone() };
+    let app = app(&task.release);
+    let real = stand.host.target_for(&process(&app));
+    let target = Wrapped::<dyn Target>::new(real, injector.clone());
+    let workload = deployer::model::WorkloadId::new(WEB).unwrap();
+    let router = stand.host.router(workload, any_port());
+    let router = Wrapped::<dyn TrafficRouter>::new(router, injector.clone());
+    let journal = Wrapped::<dyn Journal>::new(stand.journal.clone(), injector.clone());
+    let lock = Wrapped::<dyn Lock>::new(stand.lock.clone(), injector);
+    let builder = stand
+        .deployment(WEB, &app, kind)
+        .id(id(&task.release).as_str())
+        .target(Arc::new(target) as Arc<dyn Target>)
+        .router(Arc::new(router) as Arc<dyn TrafficRouter>)
+        .journal(Arc::new(journal) as Arc<dyn Journal>)
+        .lock(Arc::new(lock) as Arc<dyn Lock>);
+    let is_refused = task.way == Way::Refused;
+    let builder =
+        if is_refused { builder.gate(AttachPoint::FullTraffic, "no", Arc::new(No)) } else { builder };
+    let deployment = builder.build().unwrap();
+    interrupting.tells(deployment.control());
+    deployment
+}
+
+/// The name of the deployment of a release.
+pub(crate) fn id(release: &str) -> String {
+    format!("to-{release}")
+}
+
+fn journal_of(stand: &Stand, task: &Task) -> PathBuf {
+    stand.journal.directory().join(WEB).join(format!("{}.jsonl", id(&task.release)))
+}
+
+/// Says where it is and dies, as from `kill -9`: nothing is flushed, closed or given back by it.
+fn die(point: &CrashPoint, answer: &Path, journal: &Path) {
+    if point.moment == Moment::Inside && !point.is_effect() {
+        tear(journal);
+    }
+    fs::write(answer, point.to_string()).unwrap();
+    kill_process(getpid(), Signal::KILL).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Leaves half of the last line, as a process that dies while it writes.
+fn tear(journal: &Path) {
+    let bytes = fs::read(journal).unwrap();
+    let before = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let half = u64::try_from(usize::midpoint(before, bytes.len())).unwrap();
+    fs::OpenOptions::new().write(true).open(journal).unwrap().set_len(half).unwrap();
+}
+
+/// Starts a deployer and waits until it is gone. What it says lies in the answer file.
+pub(crate) fn start(task: &Task) -> Result<ExitStatus, String> {
+    let _ = fs::remove_file(&task.answer);
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.arg(DEPLOYER).arg(serde_json::to_string(task).unwrap()).stdin(Stdio::null());
+    let mut child = Killed(command.spawn().unwrap());
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(status) = child.0.try_wait().unwrap() {
+            return Ok(status);
+        }
+        if Instant::now() > deadline {
+            return Err(format!("the deployer has no end within {LIMIT:?}"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Killed when dropped.
+#[derive(Debug)]
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
