@@ -4,6 +4,7 @@
 pub mod app;
 pub mod cases;
 mod clock;
+pub mod conformance;
 pub mod inject;
 pub mod load;
 pub mod model;
