@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod clock;
+mod deployment;
 mod gate;
 mod health;
 mod journal;
@@ -18,6 +19,7 @@ mod target;
 
 pub use backup::{BackupRig, BackupStand, backup};
 pub use clock::clock;
+pub use deployment::{DeploymentRig, deployment};
 pub use gate::{GateCase, GateRig, gate, gate_window};
 pub use health::{HealthCase, HealthRig, health};
 pub use journal::{JournalRig, journal};

@@ -1,18 +1,19 @@
 //! The fake world as a rig, with or without something broken around its ports.
 
 use std::{
-    sync::Arc,
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use deployer_core::{
     model::{InstanceId, InstancePhase, Member, Place, PinnedRelease, Release, ReleaseId, SetId, SetSpec, WorkloadId},
-    ports::{CallContext, Clock as _, Target, TrafficRouter},
+    ports::{CallContext, Clock, HealthCheck, Target, TrafficRouter},
 };
 use deployer_testkit::{
     TestClock,
-    conformance::{RealInstance, ReleaseKind, RouterRig, TargetRig},
+    conformance::{DeploymentRig, RealInstance, ReleaseKind, RouterRig, TargetRig},
     world::{Behaviour, World, WorldSettings},
 };
 use serde_json::json;
@@ -21,19 +22,36 @@ use serde_json::json;
 pub(crate) type Around<P> = fn(Arc<P>) -> Arc<P>;
 
 /// The fake world as a rig.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct FakeRig {
     pub(crate) world: World,
+    settings: WorldSettings,
+    /// Worlds of single workloads, where so many come that one world would remember too much.
+    own: Option<Mutex<BTreeMap<WorkloadId, World>>>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) target: Around<dyn Target>,
     pub(crate) router: Around<dyn TrafficRouter>,
+    pub(crate) is_routed: bool,
 }
 
 impl FakeRig {
     pub(crate) fn new(settings: WorldSettings) -> Self {
         let clock = Arc::new(TestClock::new());
-        let world = World::new(settings, clock.clone());
-        Self { world, clock, target: |target| target, router: |router| router }
+        let is_routed = settings.routed;
+        let world = World::new(settings.clone(), clock.clone());
+        Self { world, settings, own: None, clock, target: |target| target, router: |router| router, is_routed }
+    }
+
+    /// With a world for each workload.
+    pub(crate) fn many(settings: WorldSettings) -> Self {
+        Self { own: Some(Mutex::default()), ..Self::new(settings) }
+    }
+
+    /// The world that this workload lives in.
+    fn world(&self, workload: &WorkloadId) -> World {
+        let Some(own) = &self.own else { return self.world.clone() };
+        let fresh = || World::new(self.settings.clone(), self.clock.clone());
+        own.lock().unwrap().entry(workload.clone()).or_insert_with(fresh).clone()
     }
 
     /// With this around its target.
@@ -60,14 +78,17 @@ impl FakeRig {
         };
         // The world knows behaviours by name: they hold until the next release of this name is made.
         self.world.behave(id.clone(), behaviour);
+        for world in self.own.iter().flat_map(|own| own.lock().unwrap().values().cloned().collect::<Vec<_>>()) {
+            world.behave(id.clone(), behaviour);
+        }
         Some(Release { id, artifact: artifact.to_owned(), config: json!(null), secrets: Vec::new() })
     }
 }
 
 #[async_trait]
 impl TargetRig for FakeRig {
-    async fn target(&self, _workload: &WorkloadId) -> Arc<dyn Target> {
-        (self.target)(self.world.target())
+    async fn target(&self, workload: &WorkloadId) -> Arc<dyn Target> {
+        (self.target)(self.world(workload).target())
     }
 
     fn release(&self, id: ReleaseId, kind: ReleaseKind) -> Option<Release> {
@@ -80,7 +101,7 @@ impl TargetRig for FakeRig {
     }
 
     async fn reality(&self, workload: &WorkloadId) -> Option<Vec<RealInstance>> {
-        let labels = self.world.labels(workload).into_iter();
+        let labels = self.world(workload).labels(workload).into_iter();
         let real = labels.map(|labels| RealInstance {
             instance: labels.instance,
             set: labels.set,
@@ -102,6 +123,12 @@ impl TargetRig for FakeRig {
 
     async fn heal(&self, place: &Place) {
         self.world.heal(place);
+    }
+
+    async fn clean_up(&self, workload: &WorkloadId) {
+        if let Some(own) = &self.own {
+            own.lock().unwrap().remove(workload);
+        }
     }
 }
 
@@ -131,5 +158,25 @@ impl RouterRig for FakeRig {
             }
             self.clock.sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+#[async_trait]
+impl DeploymentRig for FakeRig {
+    async fn router(&self, workload: &WorkloadId) -> Option<Arc<dyn TrafficRouter>> {
+        self.is_routed.then(|| (self.router)(self.world(workload).router()))
+    }
+
+    async fn check(&self, workload: &WorkloadId) -> Option<Arc<dyn HealthCheck>> {
+        Some(self.world(workload).health())
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    fn budget(&self) -> Duration {
+        // Of its own time, which passes quickly.
+        Duration::from_secs(24 * 60 * 60)
     }
 }

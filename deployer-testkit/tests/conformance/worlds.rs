@@ -1,8 +1,10 @@
 //! The fake world keeps the contracts, with all capabilities and without any.
 
+use std::time::Duration;
+
 use deployer_testkit::{
     conformance::{self, ConformanceReport},
-    world::WorldSettings,
+    world::{Latency, WorldSettings},
 };
 
 use crate::fake::FakeRig;
@@ -41,4 +43,26 @@ async fn the_fake_router_conforms() {
     let report = conformance::router(&FakeRig::new(settings)).await;
     report.assert();
     assert!(report.not_applicable().contains(&"an-older-epoch-is-refused"), "{report}");
+}
+
+/// A world in which there is little to wait for, and so few looks that may fail.
+fn quick() -> WorldSettings {
+    WorldSettings {
+        start: Latency::millis(1, 5),
+        ready: Latency::millis(1, 5),
+        stop: Latency::millis(1, 5),
+        switch: Latency::millis(1, 5),
+        request: Duration::from_millis(20),
+        ..WorldSettings::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn deployments_in_the_fake_world_survive_each_call() {
+    let report = conformance::deployment(&FakeRig::many(quick())).await;
+    report.assert();
+    eprintln!("{report}");
+    let delegated = report.not_applicable();
+    assert!(delegated.len() == 5 && delegated.iter().all(|name| name.starts_with("delegated")), "{report}");
+    assert!(report.to_string().contains("all calls"), "{report}");
 }
