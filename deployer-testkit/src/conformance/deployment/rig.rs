@@ -38,8 +38,8 @@ pub trait DeploymentRig: TargetRig {
         2
     }
 
-    /// How long each check may go on with further calls. Where it is too short for all of them, every second one is
-    /// failed, or every third; the report says which.
+    /// How long each check should take. Where that is too short for every call to go wrong in turn, one of two is made
+    /// to, or one of three; the report says how many.
     fn budget(&self) -> Duration {
         Duration::from_secs(60)
     }

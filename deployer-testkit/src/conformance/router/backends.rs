@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use deployer_core::model::{InstanceId, Member, SetId};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use hyper::{
     body::{Frame, Incoming},
@@ -25,6 +25,8 @@ use super::rig::{Answer, Ask, Held};
 
 /// The path of requests that are answered only when they are let go.
 const HOLD: &str = "/hold";
+/// The path of requests that are answered with status 500.
+const FAIL: &str = "/fail";
 /// Says which member answered.
 const NAME: &str = "x-conformance-member";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -69,7 +71,16 @@ impl Backends {
 
     /// One request to this address on a connection of its own.
     pub async fn ask(&self, router: SocketAddr, ask: &Ask) -> Answer {
-        let answer = timeout(LIMIT, send(router, "/", ask)).await.ok().flatten();
+        self.answer_to(router, "/", ask).await
+    }
+
+    /// One request to this address that is answered with status 500.
+    pub async fn fail(&self, router: SocketAddr) -> Answer {
+        self.answer_to(router, FAIL, &Ask::default()).await
+    }
+
+    async fn answer_to(&self, router: SocketAddr, path: &str, ask: &Ask) -> Answer {
+        let answer = timeout(LIMIT, send(router, path, ask)).await.ok().flatten();
         answer.unwrap_or(Answer { status: 0, by: None })
     }
 
@@ -157,6 +168,9 @@ fn answer(request: &Request<Incoming>, name: &InstanceId, let_go: Arc<Notify>) -
         Full::new(text).boxed()
     };
     let mut answer = Response::new(body);
+    if request.uri().path() == FAIL {
+        *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    }
     if let Ok(value) = HeaderValue::from_str(name.as_str()) {
         answer.headers_mut().insert(NAME, value);
     }

@@ -99,7 +99,7 @@ fn difference(view: &WorkloadView, real: &[RealInstance]) -> Option<String> {
     differ.then(|| format!("there and not observed: {unseen:?}; observed and not there: {invented:?}"))
 }
 
-async fn labels(stage: &Stage<'_>) -> Checked {
+async fn labels(stage: &Stage<'_>) -> Checked<String> {
     let release = stage.pin("v1", ReleaseKind::Good).await?;
     stage.run(&release, 1).await?;
     let Some(real) = stage.rig.reality(&stage.workload).await else {
@@ -112,7 +112,10 @@ async fn labels(stage: &Stage<'_>) -> Checked {
     let right = one.deployment.as_ref().is_none_or(|seen| *seen == scope::deployment())
         && one.epoch.is_none_or(|seen| seen == Epoch(EPOCH));
     let seen = || format!("deployment {:?}, epoch {:?}", one.deployment, one.epoch);
-    ensure(right, seen, format!("deployment {}, epoch {EPOCH}", scope::deployment()))
+    ensure(right, seen, format!("deployment {}, epoch {EPOCH}", scope::deployment()))?;
+    let said = |is_there: bool, what: &str| if is_there { what.to_owned() } else { format!("no {what}") };
+    let (deployment, epoch) = (said(one.deployment.is_some(), "deployment"), said(one.epoch.is_some(), "epoch"));
+    Ok(format!("the platform keeps workload, set, {deployment}, {epoch}"))
 }
 
 async fn answers(stage: &Stage<'_>) -> Checked {
