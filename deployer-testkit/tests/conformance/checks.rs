@@ -174,7 +174,7 @@ struct Metrics {
 }
 
 impl Metrics {
-    async fn new(errors: u8) -> Self {
+    async fn new(errors: u64) -> Self {
         let clock = Arc::new(TestClock::new());
         let world = World::new(WorldSettings::default(), clock.clone());
         let (workload, id): (WorkloadId, ReleaseId) = ("web".parse().unwrap(), "v2".parse().unwrap());

@@ -19,19 +19,25 @@ use deployer_testkit::{
 use serde_json::json;
 
 /// What a broken implementation is made of.
-pub(crate) type Around<P> = fn(Arc<P>) -> Arc<P>;
+pub(crate) type Around<P> = Box<dyn Fn(Arc<P>) -> Arc<P> + Send + Sync>;
 
 /// The fake world as a rig.
-#[derive(Debug)]
 pub(crate) struct FakeRig {
     pub(crate) world: World,
-    settings: WorldSettings,
+    pub(crate) settings: WorldSettings,
     /// Worlds of single workloads, where so many come that one world would remember too much.
-    own: Option<Mutex<BTreeMap<WorkloadId, World>>>,
+    pub(crate) own: Option<Mutex<BTreeMap<WorkloadId, World>>>,
     pub(crate) clock: Arc<TestClock>,
-    pub(crate) target: Around<dyn Target>,
-    pub(crate) router: Around<dyn TrafficRouter>,
+    pub(crate) target_fault: Option<Around<dyn Target>>,
+    pub(crate) router_fault: Option<Around<dyn TrafficRouter>>,
+    pub(crate) budget: Duration,
     pub(crate) is_routed: bool,
+}
+
+impl std::fmt::Debug for FakeRig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FakeRig").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
 impl FakeRig {
@@ -39,7 +45,14 @@ impl FakeRig {
         let clock = Arc::new(TestClock::new());
         let is_routed = settings.routed;
         let world = World::new(settings.clone(), clock.clone());
-        Self { world, settings, own: None, clock, target: |target| target, router: |router| router, is_routed }
+        // Of its own time, which passes quickly.
+        let budget = Duration::from_secs(24 * 60 * 60);
+        Self { world, settings, own: None, clock, target_fault: None, router_fault: None, budget, is_routed }
+    }
+
+    /// A quick and friendly world.
+    pub(crate) fn plain() -> Self {
+        Self::new(WorldSettings::default())
     }
 
     /// With a world for each workload.
@@ -47,21 +60,16 @@ impl FakeRig {
         Self { own: Some(Mutex::default()), ..Self::new(settings) }
     }
 
+    fn routing(&self, world: &World) -> Arc<dyn TrafficRouter> {
+        let router: Arc<dyn TrafficRouter> = world.router();
+        self.router_fault.as_ref().map_or(router.clone(), |around| around(router))
+    }
+
     /// The world that this workload lives in.
     fn world(&self, workload: &WorkloadId) -> World {
         let Some(own) = &self.own else { return self.world.clone() };
         let fresh = || World::new(self.settings.clone(), self.clock.clone());
         own.lock().unwrap().entry(workload.clone()).or_insert_with(fresh).clone()
-    }
-
-    /// With this around its target.
-    pub(crate) fn breaking_target(target: Around<dyn Target>) -> Self {
-        Self { target, ..Self::new(WorldSettings::default()) }
-    }
-
-    /// With this around its router.
-    pub(crate) fn breaking_router(router: Around<dyn TrafficRouter>) -> Self {
-        Self { router, ..Self::new(WorldSettings::default()) }
     }
 
     /// A release that behaves so, whatever it is called.
@@ -88,7 +96,8 @@ impl FakeRig {
 #[async_trait]
 impl TargetRig for FakeRig {
     async fn target(&self, workload: &WorkloadId) -> Arc<dyn Target> {
-        (self.target)(self.world(workload).target())
+        let target: Arc<dyn Target> = self.world(workload).target();
+        self.target_fault.as_ref().map_or(target.clone(), |around| around(target))
     }
 
     fn release(&self, id: ReleaseId, kind: ReleaseKind) -> Option<Release> {
@@ -135,7 +144,7 @@ impl TargetRig for FakeRig {
 #[async_trait]
 impl RouterRig for FakeRig {
     async fn router(&self, _workload: &WorkloadId) -> Arc<dyn TrafficRouter> {
-        (self.router)(self.world.router())
+        self.routing(&self.world)
     }
 
     async fn members(&self, workload: &WorkloadId, set: &SetId, count: usize) -> Vec<Member> {
@@ -164,7 +173,7 @@ impl RouterRig for FakeRig {
 #[async_trait]
 impl DeploymentRig for FakeRig {
     async fn router(&self, workload: &WorkloadId) -> Option<Arc<dyn TrafficRouter>> {
-        self.is_routed.then(|| (self.router)(self.world(workload).router()))
+        self.is_routed.then(|| self.routing(&self.world(workload)))
     }
 
     async fn check(&self, workload: &WorkloadId) -> Option<Arc<dyn HealthCheck>> {
@@ -176,7 +185,6 @@ impl DeploymentRig for FakeRig {
     }
 
     fn budget(&self) -> Duration {
-        // Of its own time, which passes quickly.
-        Duration::from_secs(24 * 60 * 60)
+        self.budget
     }
 }

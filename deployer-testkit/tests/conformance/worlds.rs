@@ -61,7 +61,6 @@ fn quick() -> WorldSettings {
 async fn deployments_in_the_fake_world_survive_each_call() {
     let report = conformance::deployment(&FakeRig::many(quick())).await;
     report.assert();
-    eprintln!("{report}");
     let delegated = report.not_applicable();
     assert!(delegated.len() == 5 && delegated.iter().all(|name| name.starts_with("delegated")), "{report}");
     assert!(report.to_string().contains("all calls"), "{report}");
