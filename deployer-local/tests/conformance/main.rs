@@ -22,7 +22,10 @@ fn main() -> ExitCode {
         Case { name: "deployments_conform", run: || with(async |rig| conformance::deployment(rig).await) },
         Case { name: "the_target_conforms", run: || with(async |rig| conformance::target(rig).await) },
         Case { name: "the_router_conforms", run: || with(async |rig| conformance::router(rig).await) },
-        Case { name: "the_metrics_conform", run: || with(async |rig| conformance::metrics(&metrics::rig(rig).await).await) },
+        Case {
+            name: "the_metrics_conform",
+            run: || with(async |rig| conformance::metrics(&metrics::rig(rig).await).await),
+        },
     ];
     cases::run(&cases, 2)
 }

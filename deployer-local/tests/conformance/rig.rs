@@ -32,7 +32,10 @@ pub(crate) struct LocalRig {
 
 impl LocalRig {
     pub(crate) async fn start(directory: &Path) -> Self {
-        Self { host: LocalHost::start(LocalSettings::new(directory)).await.unwrap(), backends: Backends::new() }
+        Self {
+            host: LocalHost::start(LocalSettings::new(directory)).await.unwrap(),
+            backends: Backends::new(),
+        }
     }
 
     pub(crate) async fn shutdown(&self) {

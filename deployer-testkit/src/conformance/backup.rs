@@ -180,7 +180,12 @@ impl Stage {
         self.works("verify", self.provider.verify(&self.context, backup, level)).await
     }
 
-    async fn restore(&self, backup: &Backup, to: &RestorePlace, key: &str) -> Checked<Result<(), BackendError>> {
+    async fn restore(
+        &self,
+        backup: &Backup,
+        to: &RestorePlace,
+        key: &str,
+    ) -> Checked<Result<(), BackendError>> {
         let confirmation = Confirmation { key: key.to_owned() };
         let call = self.provider.restore(&self.context, backup, to, &confirmation);
         scope::within("restore", self.context.deadline, call).await
@@ -211,7 +216,11 @@ async fn create(stage: &Stage) -> Checked {
     let first = stage.create("k1").await?;
     ensure_eq("key", &first.key.as_str(), &"k1")?;
     let checksum = &first.checksum;
-    ensure(checksum.contains(':'), || format!("checksum {checksum:?}"), "the algorithm in front: `sha256:…`")?;
+    ensure(
+        checksum.contains(':'),
+        || format!("checksum {checksum:?}"),
+        "the algorithm in front: `sha256:…`",
+    )?;
     stage.inner.change().await;
     let again = stage.create("k1").await?;
     ensure_eq("the backup", &identity(&again), &identity(&first))?;
@@ -260,7 +269,11 @@ async fn corrupt(stage: &Stage) -> Checked {
     let live = stage.inner.live().await;
     let answer = stage.restore(&made, &stage.inner.place(), "k1").await?;
     let same = stage.inner.live().await == live;
-    ensure(answer.is_err() && same, || format!("restored: {answer:?}, live data as before: {same}"), "no restore")
+    ensure(
+        answer.is_err() && same,
+        || format!("restored: {answer:?}, live data as before: {same}"),
+        "no restore",
+    )
 }
 
 async fn restore(stage: &Stage) -> Checked {

@@ -74,7 +74,11 @@ async fn side_by_side(clock: &dyn Clock) -> Checked {
     let (begin, one) = (clock.now(), Duration::from_millis(100));
     join_all((0..50).map(|_| clock.sleep(one))).await;
     let passed = clock.now().since(begin);
-    ensure(passed < one * 25, || format!("50 sleeps of {one:?} at once took {passed:?}"), format!("about {one:?}"))
+    ensure(
+        passed < one * 25,
+        || format!("50 sleeps of {one:?} at once took {passed:?}"),
+        format!("about {one:?}"),
+    )
 }
 
 async fn dropped(clock: &dyn Clock) -> Checked {

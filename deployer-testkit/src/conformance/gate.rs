@@ -139,7 +139,9 @@ pub async fn gate(rig: &dyn GateRig) -> ConformanceReport {
         }
     }
     let mut suite = Suite::new("Gate", name, rig.deadline() * 20);
-    suite.run(PASSES, answers(rig, GateCase::Passes, |verdict| matches!(verdict, Verdict::Pass { .. }))).await;
+    suite
+        .run(PASSES, answers(rig, GateCase::Passes, |verdict| matches!(verdict, Verdict::Pass { .. })))
+        .await;
     suite.run(FAILS, answers(rig, GateCase::Fails, |verdict| matches!(verdict, Verdict::Fail { .. }))).await;
     suite.run(HOLDS, answers(rig, GateCase::Holds, |verdict| matches!(verdict, Verdict::Hold { .. }))).await;
     let unknown = |verdict: &Verdict| matches!(verdict, Verdict::Unknown { .. });

@@ -183,7 +183,11 @@ async fn round_trip(rig: &dyn JournalRig) -> Checked {
 async fn large(rig: &dyn JournalRig) -> Checked {
     let journal = rig.open().await;
     let (_, mut written) = begun(&*journal, 1).await?;
-    let texts = ["x".repeat(100 * 1024), "line\nbreak\r\n\ttab \"quote\" \\ \u{0} \u{7f}".to_owned(), "äöü 漢字 🚀 \u{202e}".repeat(500)];
+    let texts = [
+        "x".repeat(100 * 1024),
+        "line\nbreak\r\n\ttab \"quote\" \\ \u{0} \u{7f}".to_owned(),
+        "äöü 漢字 🚀 \u{202e}".repeat(500),
+    ];
     for text in texts {
         let next = event(&written[0].deployment, written.len() as u64, 1, &text);
         worked("append", journal.append(&next).await)?;
@@ -196,7 +200,9 @@ async fn exists(rig: &dyn JournalRig) -> Checked {
     let journal = rig.open().await;
     let (workload, written) = begun(&*journal, 2).await?;
     let elsewhere = scope::fresh_workload();
-    for (handle, workload) in [(journal.clone(), &workload), (rig.open().await, &workload), (rig.open().await, &elsewhere)] {
+    for (handle, workload) in
+        [(journal.clone(), &workload), (rig.open().await, &workload), (rig.open().await, &elsewhere)]
+    {
         let again = event(&written[0].deployment, 0, 2, "again");
         let answer = handle.create(std::slice::from_ref(workload), &again).await;
         let right = matches!(answer, Err(JournalError::AlreadyExists(_)));
@@ -243,7 +249,9 @@ async fn listed(rig: &dyn JournalRig) -> Checked {
     // In another order than that of their names.
     let mut names = [scope::fresh_deployment(), scope::fresh_deployment(), scope::fresh_deployment()];
     names.reverse();
-    for (number, (name, of)) in names.iter().zip([&workloads[..1], &workloads[..], &workloads[1..]]).enumerate() {
+    for (number, (name, of)) in
+        names.iter().zip([&workloads[..1], &workloads[..], &workloads[1..]]).enumerate()
+    {
         worked("create", journal.create(of, &event(name, 0, number as u64 + 1, "first")).await)?;
         for (workload, expected) in workloads.iter().zip(&mut expected) {
             if of.contains(workload) {
@@ -284,7 +292,8 @@ async fn last_epoch(rig: &dyn JournalRig) -> Checked {
 async fn at_once(rig: &dyn JournalRig) -> Checked {
     let journal = rig.open().await;
     let (_, mut written) = begun(&*journal, 1).await?;
-    let candidates: Vec<_> = (0..4).map(|who| event(&written[0].deployment, 1, 1, &format!("by {who}"))).collect();
+    let candidates: Vec<_> =
+        (0..4).map(|who| event(&written[0].deployment, 1, 1, &format!("by {who}"))).collect();
     let answers = join_all(candidates.iter().map(|event| journal.append(event))).await;
     let winners: Vec<_> = candidates.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).collect();
     let [(winner, _)] = winners[..] else {

@@ -184,7 +184,9 @@ async fn one(rig: &dyn LockRig) -> Checked {
 async fn epochs(rig: &dyn LockRig) -> Checked {
     let (a, b) = (scope::fresh_workload(), scope::fresh_workload());
     let mut last = Epoch(0);
-    for workloads in [vec![a.clone()], vec![a.clone()], vec![b.clone(), a.clone()], vec![a.clone()], vec![b, a]] {
+    for workloads in
+        [vec![a.clone()], vec![a.clone()], vec![b.clone(), a.clone()], vec![a.clone()], vec![b, a]]
+    {
         let lock = rig.open().await;
         let grant = granted(&*lock, &workloads).await?;
         let seen = || format!("epoch {} after {last}", grant.epoch());
@@ -233,7 +235,11 @@ async fn holder(rig: &dyn LockRig) -> Checked {
             return Err(failed("nobody holds it", "its holder"));
         };
         ensure_eq("epoch of the holder", &holder.epoch, &grant.epoch())?;
-        ensure(!holder.owner.trim().is_empty() && !holder.dead, || format!("{holder:?}"), "a living owner by name")?;
+        ensure(
+            !holder.owner.trim().is_empty() && !holder.dead,
+            || format!("{holder:?}"),
+            "a living owner by name",
+        )?;
     }
     drop(grant);
     is_free(&*rig.open().await, &web[0]).await
@@ -305,7 +311,11 @@ async fn dead(rig: &dyn LockRig) -> Checked {
     let new = worked("take_over", rig.open().await.take_over(&web, &scope::deployment()).await)?;
     ensure(new.epoch() > old, || format!("epoch {} after {old}", new.epoch()), "a larger epoch")?;
     let renewed = lock.renew(&web, old).await;
-    ensure(matches!(renewed, Err(LockError::Lost)), || format!("{renewed:?}"), "`Lost` for the former owner")?;
+    ensure(
+        matches!(renewed, Err(LockError::Lost)),
+        || format!("{renewed:?}"),
+        "`Lost` for the former owner",
+    )?;
     drop(grant);
     let holder = worked("holder", lock.holder(&web[0]).await)?.map(|holder| holder.epoch);
     ensure_eq("holder after the former owner let go", &holder, &Some(new.epoch()))

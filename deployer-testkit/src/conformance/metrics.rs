@@ -105,7 +105,11 @@ async fn sense(rig: &dyn MetricRig, source: &dyn MetricSource) -> Checked {
     for interval in [ALWAYS, Duration::from_secs(10), Duration::from_secs(1)] {
         let counts = counted(rig, source, interval).await?;
         let right = counts.bad <= counts.total && counts.p99_micros.is_some() == (counts.total > 0);
-        ensure(right, || format!("{counts:?}"), "no more bad ones than all, and a percentile of those there were")?;
+        ensure(
+            right,
+            || format!("{counts:?}"),
+            "no more bad ones than all, and a percentile of those there were",
+        )?;
     }
     let counts = counted(rig, source, ALWAYS).await?;
     ensure(counts.total > 0, || format!("{counts:?}"), "the requests that the rig says were sent")
@@ -142,7 +146,11 @@ async fn shorter(rig: &dyn MetricRig, source: &dyn MetricSource) -> Checked {
         let short = counted(rig, source, interval).await?;
         let long = counted(rig, source, ALWAYS).await?;
         let right = short.total <= long.total && short.bad <= long.bad;
-        ensure(right, || format!("{short:?} in {interval:?}, {long:?} ever"), "no more in a shorter interval")?;
+        ensure(
+            right,
+            || format!("{short:?} in {interval:?}, {long:?} ever"),
+            "no more in a shorter interval",
+        )?;
     }
     Ok(())
 }

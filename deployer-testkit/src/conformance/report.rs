@@ -107,10 +107,7 @@ impl fmt::Display for ConformanceReport {
         let (passed, failed) = (self.passed().len(), self.failed().len());
         let others = self.not_applicable().len();
         let Self { port, implementation, checks } = self;
-        writeln!(
-            f,
-            "{port} {implementation:?}: {passed} passed, {failed} failed, {others} did not apply"
-        )?;
+        writeln!(f, "{port} {implementation:?}: {passed} passed, {failed} failed, {others} did not apply")?;
         checks.iter().try_for_each(|check| write!(f, "{check}"))
     }
 }

@@ -21,13 +21,15 @@ static NUMBER: AtomicU64 = AtomicU64::new(1);
 /// host either.
 pub(super) fn fresh_workload() -> WorkloadId {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    WorkloadId::new(format!("conf-{}-{number}", std::process::id())).expect("letters, digits and dashes, at most 36")
+    WorkloadId::new(format!("conf-{}-{number}", std::process::id()))
+        .expect("letters, digits and dashes, at most 36")
 }
 
 /// A deployment name that no other check of this process has.
 pub(super) fn fresh_deployment() -> DeploymentId {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    DeploymentId::new(format!("d-{}-{number}", std::process::id())).expect("letters, digits and dashes, at most 33")
+    DeploymentId::new(format!("d-{}-{number}", std::process::id()))
+        .expect("letters, digits and dashes, at most 33")
 }
 
 /// The deployment on whose behalf the checks call.
@@ -49,13 +51,10 @@ pub(super) fn context(workload: &WorkloadId, epoch: u64, deadline: Duration) -> 
 }
 
 /// The answer of a call, which has to come within twice its deadline: a call that hangs is a failure of its own.
-pub(super) async fn within<T>(
-    what: &str,
-    deadline: Duration,
-    call: impl Future<Output = T>,
-) -> Checked<T> {
+pub(super) async fn within<T>(what: &str, deadline: Duration, call: impl Future<Output = T>) -> Checked<T> {
     let limit = deadline * 2;
-    let late = || failed(format!("{what} did not return within {limit:?}"), format!("{what} returns in time"));
+    let late =
+        || failed(format!("{what} did not return within {limit:?}"), format!("{what} returns in time"));
     timeout(limit, call).await.map_err(|_| late())
 }
 

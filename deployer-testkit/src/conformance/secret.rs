@@ -3,11 +3,7 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use deployer_core::{
-    error::ErrorKind,
-    model::SecretRef,
-    ports::SecretSource,
-};
+use deployer_core::{error::ErrorKind, model::SecretRef, ports::SecretSource};
 
 use super::{
     ConformanceReport,
@@ -84,7 +80,8 @@ pub async fn secrets(rig: &dyn SecretRig) -> ConformanceReport {
     let mut suite = Suite::new("SecretSource", name, rig.patience() * 6);
     suite.run(VALUE, value(rig, &*source)).await;
     suite.run(NOT_FOUND, not_found(rig, &*source, &["nobody-knows-me"])).await;
-    let hostile = ["", "..", "../../etc/passwd", "/etc/passwd", "-h", "a\0b", "a\nb", "${HOME}", "x?y=z#f", "*"];
+    let hostile =
+        ["", "..", "../../etc/passwd", "/etc/passwd", "-h", "a\0b", "a\nb", "${HOME}", "x?y=z#f", "*"];
     suite.run(NAMES, not_found(rig, &*source, &hostile)).await;
     suite.run(SILENT, silent(rig, &*source)).await;
     suite.run(ROTATED, rotated(rig, &*source)).await;

@@ -8,7 +8,10 @@ use std::{
 
 use async_trait::async_trait;
 use deployer_core::{
-    model::{InstanceId, InstancePhase, Member, Place, PinnedRelease, Release, ReleaseId, SetId, SetSpec, WorkloadId},
+    model::{
+        InstanceId, InstancePhase, Member, PinnedRelease, Place, Release, ReleaseId, SetId, SetSpec,
+        WorkloadId,
+    },
     ports::{CallContext, Clock, HealthCheck, Target, TrafficRouter},
 };
 use deployer_testkit::{
@@ -86,7 +89,8 @@ impl FakeRig {
         };
         // The world knows behaviours by name: they hold until the next release of this name is made.
         self.world.behave(id.clone(), behaviour);
-        for world in self.own.iter().flat_map(|own| own.lock().unwrap().values().cloned().collect::<Vec<_>>()) {
+        for world in self.own.iter().flat_map(|own| own.lock().unwrap().values().cloned().collect::<Vec<_>>())
+        {
             world.behave(id.clone(), behaviour);
         }
         Some(Release { id, artifact: artifact.to_owned(), config: json!(null), secrets: Vec::new() })
@@ -157,13 +161,17 @@ impl RouterRig for FakeRig {
             deadline: Duration::from_secs(10),
         };
         let artifact = target.prepare(&context, &release).await.unwrap();
-        let spec = SetSpec { set: set.clone(), replicas: u32::try_from(count).unwrap(), remove_first: Vec::new() };
+        let spec =
+            SetSpec { set: set.clone(), replicas: u32::try_from(count).unwrap(), remove_first: Vec::new() };
         target.apply(&context, &PinnedRelease { release, artifact }, &spec).await.unwrap();
         loop {
             let view = target.observe(&context).await.unwrap();
             let seen = view.sets.into_iter().find(|seen| seen.set == *set).unwrap().instances;
             if seen.iter().all(|one| matches!(one.phase, InstancePhase::Running { .. })) {
-                return seen.into_iter().map(|one| Member { instance: one.id, address: one.address }).collect();
+                return seen
+                    .into_iter()
+                    .map(|one| Member { instance: one.id, address: one.address })
+                    .collect();
             }
             self.clock.sleep(Duration::from_millis(50)).await;
         }

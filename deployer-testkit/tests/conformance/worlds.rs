@@ -39,7 +39,8 @@ async fn the_fake_router_conforms() {
     let mut settings = WorldSettings::default();
     let router = &mut settings.router;
     (router.weights, router.header_routes, router.cookie_routes) = (false, false, false);
-    (router.maintenance, router.proves, router.counts_in_flight, router.fences) = (false, false, false, false);
+    (router.maintenance, router.proves, router.counts_in_flight, router.fences) =
+        (false, false, false, false);
     let report = conformance::router(&FakeRig::new(settings)).await;
     report.assert();
     assert!(report.not_applicable().contains(&"an-older-epoch-is-refused"), "{report}");

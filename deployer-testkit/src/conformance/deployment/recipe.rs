@@ -5,9 +5,7 @@ use std::{sync::Arc, time::Duration};
 use deployer_core::{
     error::{ErrorKind, Problems},
     model::{Amount, RouterCapabilities, TargetCapabilities},
-    strategy::{
-        BlueGreen, BlueGreenSettings, Delegated, Recreate, Rolling, RollingSettings, Strategy,
-    },
+    strategy::{BlueGreen, BlueGreenSettings, Delegated, Recreate, Rolling, RollingSettings, Strategy},
 };
 
 use crate::inject::{After, Before};
@@ -44,7 +42,11 @@ impl Kind {
     }
 
     /// Why it does not work with this backend, if it does not.
-    pub(super) fn refusal(self, target: &TargetCapabilities, router: Option<&RouterCapabilities>) -> Option<String> {
+    pub(super) fn refusal(
+        self,
+        target: &TargetCapabilities,
+        router: Option<&RouterCapabilities>,
+    ) -> Option<String> {
         if target.delegates && self != Self::Delegated {
             return Some("`delegates`: the platform replaces one release by the next itself".to_owned());
         }

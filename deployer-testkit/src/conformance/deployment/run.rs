@@ -105,9 +105,9 @@ impl Bench<'_> {
         match timeout(limit, deployment.run()).await {
             Err(_) => Err(failed(format!("no end of {name} within {limit:?}"), "every deployment ends")),
             Ok(Ok(_)) => Ok(Ended::Succeeded),
-            Ok(Err(DeployError::RolledBack { .. } | DeployError::Undone { .. } | DeployError::Refused(_))) => {
-                Ok(Ended::Back)
-            }
+            Ok(Err(
+                DeployError::RolledBack { .. } | DeployError::Undone { .. } | DeployError::Refused(_),
+            )) => Ok(Ended::Back),
             Ok(Err(error)) => Err(failed(report(&error), "it goes live, or is taken back")),
         }
     }
@@ -120,7 +120,8 @@ impl Bench<'_> {
     /// Goes on only if this release is live, alone and whole, in observation, in reality and in traffic.
     pub(super) async fn holds(&self, name: &str) -> Checked {
         let set = SetId::from(&ReleaseId::new(name).expect("the suite uses plain names"));
-        let expected = format!("{} running instances of {set}, in rotation, and nothing else", self.rig.replicas());
+        let expected =
+            format!("{} running instances of {set}, in rotation, and nothing else", self.rig.replicas());
         until(self.rig.patience(), &expected, async || {
             let context = scope::context(&self.workload, u64::MAX, self.rig.patience());
             let view = scope::works("observe", self.rig.patience(), self.target.observe(&context)).await?;
@@ -137,7 +138,8 @@ impl Bench<'_> {
                 return Ok(Err(format!("{:?}", view.sets)));
             }
             if let Some(real) = self.rig.reality(&self.workload).await {
-                let same = real.len() == running.len() && real.iter().all(|one| running.contains(&one.instance));
+                let same =
+                    real.len() == running.len() && real.iter().all(|one| running.contains(&one.instance));
                 if !same {
                     return Ok(Err(format!("observed {running:?}, there {real:?}")));
                 }
@@ -145,8 +147,14 @@ impl Bench<'_> {
             let Some(router) = &self.router else { return Ok(Ok(())) };
             let traffic = scope::works("current", self.rig.patience(), router.current(&context)).await?;
             let mut members: Vec<_> = match &traffic.split {
-                Split::Serve { shares, .. } if shares.iter().any(|share| share.set == set && share.weight > 0) => {
-                    shares.iter().flat_map(|share| &share.members).map(|member| member.instance.clone()).collect()
+                Split::Serve { shares, .. }
+                    if shares.iter().any(|share| share.set == set && share.weight > 0) =>
+                {
+                    shares
+                        .iter()
+                        .flat_map(|share| &share.members)
+                        .map(|member| member.instance.clone())
+                        .collect()
                 }
                 other => return Ok(Err(format!("traffic: {other:?}"))),
             };

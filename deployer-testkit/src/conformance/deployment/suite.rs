@@ -18,10 +18,13 @@ use crate::{
     inject::{AtCall, EachTwice, Injector},
 };
 
-const GOES_LIVE: &str = "a good release takes the place of the one before, whole and alone, whatever strategy does it";
+const GOES_LIVE: &str =
+    "a good release takes the place of the one before, whole and alone, whatever strategy does it";
 const TAKEN_BACK: &str = "a release that ends at once is taken back, and the one before is whole and alone";
-const TWICE: &str = "every call of target and router may be made twice, and the deployment ends as it would have";
-const FAILED: &str = "any one call of target and router may fail, and the deployment ends well or is taken back whole";
+const TWICE: &str =
+    "every call of target and router may be made twice, and the deployment ends as it would have";
+const FAILED: &str =
+    "any one call of target and router may fail, and the deployment ends well or is taken back whole";
 const LOST: &str = "any one answer may be lost, and the deployment ends well or is taken back whole";
 
 const NO_UPDATE: &str = "nothing can be deployed with this strategy on this backend";
@@ -56,27 +59,31 @@ async fn checks(suite: &mut Suite, rig: &dyn DeploymentRig, kind: Kind, refusal:
     let [live, back, twice, fails, loses] = names(kind);
     let check = |name, proves, matters| Check { name, proves, matters };
     let may = || refusal.map_or(Ok(()), |why| Err(not_applicable(why)));
-    suite.run(check(live, GOES_LIVE, NO_UPDATE), async {
-        may()?;
-        undisturbed(rig, kind).await
-    })
-    .await;
-    suite.run(check(back, TAKEN_BACK, OUTAGE), async {
-        may()?;
-        taken_back(rig, kind).await
-    })
-    .await;
-    suite.run(check(twice, TWICE, LEFTOVERS), async {
-        may()?;
-        each_twice(rig, kind).await
-    })
-    .await;
-    for (name, proves, mode) in [(fails, FAILED, Mode::Failed), (loses, LOST, Mode::Lost)] {
-        suite.run(check(name, proves, LEFTOVERS), async {
+    suite
+        .run(check(live, GOES_LIVE, NO_UPDATE), async {
             may()?;
-            each_call(rig, kind, mode).await
+            undisturbed(rig, kind).await
         })
         .await;
+    suite
+        .run(check(back, TAKEN_BACK, OUTAGE), async {
+            may()?;
+            taken_back(rig, kind).await
+        })
+        .await;
+    suite
+        .run(check(twice, TWICE, LEFTOVERS), async {
+            may()?;
+            each_twice(rig, kind).await
+        })
+        .await;
+    for (name, proves, mode) in [(fails, FAILED, Mode::Failed), (loses, LOST, Mode::Lost)] {
+        suite
+            .run(check(name, proves, LEFTOVERS), async {
+                may()?;
+                each_call(rig, kind, mode).await
+            })
+            .await;
     }
 }
 

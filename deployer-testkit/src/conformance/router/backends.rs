@@ -62,7 +62,8 @@ impl Backends {
             let address = listener.local_addr().expect("the address of a listener");
             let mut running = self.running.lock();
             running.number += 1;
-            let instance = InstanceId::new(format!("{set}-{:04}", running.number)).expect("a set and a number");
+            let instance =
+                InstanceId::new(format!("{set}-{:04}", running.number)).expect("a set and a number");
             running.tasks.spawn(listen(listener, instance.clone(), Arc::clone(&self.let_go)));
             members.push(Member { instance, address: Some(address) });
         }
@@ -89,7 +90,8 @@ impl Backends {
         let mut tasks = JoinSet::new();
         let mut sender = connect(router, &mut tasks).await?;
         // The head comes at once and names the member; the body when it is let go.
-        let answer = timeout(LIMIT, sender.send_request(request(HOLD, router, &Ask::default())?)).await.ok()?.ok()?;
+        let answer =
+            timeout(LIMIT, sender.send_request(request(HOLD, router, &Ask::default())?)).await.ok()?.ok()?;
         let by = member_of(&answer)?;
         Some(Box::new(Holding { by, _answer: answer, _tasks: tasks, let_go: Arc::clone(&self.let_go) }))
     }
@@ -156,7 +158,11 @@ async fn listen(listener: TcpListener, name: InstanceId, let_go: Arc<Notify>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, name: &InstanceId, let_go: Arc<Notify>) -> Response<BoxBody<Bytes, Infallible>> {
+fn answer(
+    request: &Request<Incoming>,
+    name: &InstanceId,
+    let_go: Arc<Notify>,
+) -> Response<BoxBody<Bytes, Infallible>> {
     let text = Bytes::from(name.to_string());
     let body = if request.uri().path() == HOLD {
         let later = async move {

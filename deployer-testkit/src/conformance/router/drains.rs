@@ -46,7 +46,11 @@ async fn order(stage: &Stage<'_>) -> Checked {
     let counts = in_flight(stage, &all).await?;
     let can = stage.capabilities().counts_in_flight;
     let right = counts.iter().all(|count| matches!(count, InFlight::Known(_)) == can);
-    ensure(right, || format!("{counts:?}"), if can { "three known counts" } else { "`Unknown` three times" })?;
+    ensure(
+        right,
+        || format!("{counts:?}"),
+        if can { "three known counts" } else { "`Unknown` three times" },
+    )?;
     ensure_eq("answers for nobody", &in_flight(stage, &[]).await?, &Vec::new())
 }
 

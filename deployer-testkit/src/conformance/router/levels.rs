@@ -118,7 +118,8 @@ async fn proof(stage: &Stage<'_>) -> Checked {
         let members = stage.members(set, 1).await;
         let proof = stage.switch(&all_to(set, &members)).await?.proof;
         let right = matches!(proof, Proof::Proven { .. }) == proves;
-        let expected = if proves { "`Proven`: it claims `proves`" } else { "`CannotKnow`: it does not claim `proves`" };
+        let expected =
+            if proves { "`Proven`: it claims `proves`" } else { "`CannotKnow`: it does not claim `proves`" };
         ensure(right, || format!("{proof:?}"), expected)?;
     }
     Ok(())
@@ -148,7 +149,11 @@ async fn atomic(stage: &Stage<'_>) -> Checked {
     let reads = async {
         for _ in 0..40 {
             let seen = stage.current().await?.split;
-            ensure(splits.contains(&seen), || format!("{seen:?}"), "one of the two splits that were applied")?;
+            ensure(
+                splits.contains(&seen),
+                || format!("{seen:?}"),
+                "one of the two splits that were applied",
+            )?;
             // Lets the writer go on where neither waits for anything.
             tokio::task::yield_now().await;
         }
@@ -199,7 +204,8 @@ async fn hints(stage: &Stage<'_>) -> Checked<String> {
     while let Ok(Some(())) = timeout(Duration::from_millis(50), hints.next()).await {}
     stage.shift(&all_to("v2", &new)).await?;
     let patience = stage.rig.patience();
-    let silent = |_| failed(format!("no hint within {patience:?} after a split"), "a hint, or the end of the stream");
+    let silent =
+        |_| failed(format!("no hint within {patience:?} after a split"), "a hint, or the end of the stream");
     timeout(patience, hints.next()).await.map(|_| "hints came".to_owned()).map_err(silent)
 }
 

@@ -62,7 +62,11 @@ async fn members(stage: &Stage<'_>) -> Checked {
     stage.switch(&all_to("v1", &old)).await?;
     let tally = stage.tally(20).await?;
     let served = old.iter().all(|member| tally.contains_key(&member.instance));
-    ensure(served && count(&tally, &old) == 20, || format!("{tally:?}"), "all requests, by every member of v1")?;
+    ensure(
+        served && count(&tally, &old) == 20,
+        || format!("{tally:?}"),
+        "all requests, by every member of v1",
+    )?;
     stage.switch(&all_to("v2", &new)).await?;
     let tally = stage.tally(50).await?;
     ensure(count(&tally, &new) == 50, || format!("{tally:?}"), "all requests by members of v2")?;
@@ -144,7 +148,11 @@ async fn lanes(
             let wanted = if headers == hit { &new[0] } else { &old[0] };
             let answer = stage.ask(headers).await?;
             let right = answer.status == 200 && answer.by.as_ref() == Some(&wanted.instance);
-            ensure(right, || format!("{headers:?}: {answer:?}"), format!("an answer of {}", wanted.instance))?;
+            ensure(
+                right,
+                || format!("{headers:?}: {answer:?}"),
+                format!("an answer of {}", wanted.instance),
+            )?;
         }
     }
     Ok(())

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use deployer_core::{
     error::BackendError,
-    model::{InstanceId, Member, Proof, Route, RouterCapabilities, SetId, Share, Split, TrafficView, WorkloadId},
+    model::{
+        InstanceId, Member, Proof, Route, RouterCapabilities, SetId, Share, Split, TrafficView, WorkloadId,
+    },
     ports::{CallContext, TrafficRouter},
 };
 use tokio::time::sleep;
@@ -59,7 +61,11 @@ impl Stage<'_> {
     }
 
     /// The answer to `apply`.
-    pub(super) async fn apply(&self, context: &CallContext, split: &Split) -> Checked<Result<(), BackendError>> {
+    pub(super) async fn apply(
+        &self,
+        context: &CallContext,
+        split: &Split,
+    ) -> Checked<Result<(), BackendError>> {
         scope::within("apply", self.rig.patience(), self.router.apply(context, split)).await
     }
 
@@ -96,7 +102,8 @@ impl Stage<'_> {
     pub(super) async fn ask(&self, headers: &[(&str, &str)]) -> Checked<Answer> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let ask = Ask { headers: headers.iter().map(owned).collect() };
-        let answer = scope::within("a request", self.rig.patience(), self.rig.ask(&self.workload, &ask)).await?;
+        let answer =
+            scope::within("a request", self.rig.patience(), self.rig.ask(&self.workload, &ask)).await?;
         answer.ok_or_else(|| not_applicable("the rig cannot send requests"))
     }
 
@@ -106,7 +113,11 @@ impl Stage<'_> {
         for number in 1..=requests {
             let answer = self.ask(&[]).await?;
             let right = answer.status == 200 && answer.by.is_some();
-            ensure(right, || format!("request {number}: {answer:?}"), "every request is answered by a member")?;
+            ensure(
+                right,
+                || format!("request {number}: {answer:?}"),
+                "every request is answered by a member",
+            )?;
             *tally.entry(answer.by.expect("just looked")).or_default() += 1;
         }
         Ok(tally)

@@ -70,9 +70,10 @@ pub(super) async fn run(suite: &mut Suite, rig: &dyn TargetRig) {
 
 /// Whether an instance has had an end that the platform noticed.
 fn has_ended(instances: &[Instance], id: &InstanceId, restarts: u32) -> bool {
-    instances.iter().find(|one| one.id == *id).is_none_or(|one| {
-        matches!(one.phase, InstancePhase::Failed { .. }) || one.restarts > restarts
-    })
+    instances
+        .iter()
+        .find(|one| one.id == *id)
+        .is_none_or(|one| matches!(one.phase, InstancePhase::Failed { .. }) || one.restarts > restarts)
 }
 
 async fn replaced(stage: &Stage<'_>) -> Checked {

@@ -98,7 +98,8 @@ async fn size(stage: &Stage<'_>) -> Checked {
     stage.size(&release, 2).await?;
     let set = SetId::from(&release.release.id);
     let at_first = stage.instances(&set).await?;
-    let starts = |phase: &InstancePhase| matches!(phase, InstancePhase::Starting | InstancePhase::Running { .. });
+    let starts =
+        |phase: &InstancePhase| matches!(phase, InstancePhase::Starting | InstancePhase::Running { .. });
     let right = at_first.iter().all(|one| starts(&one.phase)) && at_first.len() <= 2;
     ensure(right, || in_words(&at_first), "at most two instances, starting or running")?;
     let instances = stage.until_running(&release, 2).await?;

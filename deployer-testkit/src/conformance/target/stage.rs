@@ -181,7 +181,9 @@ impl Stage<'_> {
 pub(super) fn refused(what: &str, answer: &Result<(), BackendError>, kinds: &[ErrorKind]) -> Checked {
     match answer {
         Err(error) if kinds.contains(&error.kind) => Ok(()),
-        Err(error) => Err(failed(format!("{what}: {:?}, {}", error.kind, error.report()), format!("{kinds:?}"))),
+        Err(error) => {
+            Err(failed(format!("{what}: {:?}, {}", error.kind, error.report()), format!("{kinds:?}")))
+        }
         Ok(()) => Err(failed(format!("{what} was accepted"), format!("{kinds:?}"))),
     }
 }
@@ -192,9 +194,8 @@ pub(super) fn spec(release: &PinnedRelease, replicas: u32, remove_first: &[Insta
 
 /// Starting or running: what the size of a set counts.
 pub(super) fn live(instances: &[Instance]) -> Vec<Instance> {
-    let is_live = |one: &&Instance| {
-        matches!(one.phase, InstancePhase::Starting | InstancePhase::Running { .. })
-    };
+    let is_live =
+        |one: &&Instance| matches!(one.phase, InstancePhase::Starting | InstancePhase::Running { .. });
     instances.iter().filter(is_live).cloned().collect()
 }
 

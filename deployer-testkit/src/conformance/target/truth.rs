@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use deployer_core::model::{Epoch, InstanceId, InstancePhase, Place, PlaceStatus, SetId, WorkloadView};
+use deployer_core::model::{
+    Epoch, Instance, InstanceId, InstancePhase, Place, PlaceStatus, SetId, WorkloadView,
+};
 use futures::StreamExt as _;
 use tokio::time::timeout;
 
@@ -70,33 +72,45 @@ async fn reality(stage: &Stage<'_>) -> Checked {
     agrees(stage).await
 }
 
-/// Waits until the two agree: neither look is taken at the very same moment.
+/// What is there before and after a look has to be in it; what is in it has to be there, at the latest when the
+/// platform has noticed every end.
 async fn agrees(stage: &Stage<'_>) -> Checked {
     until(stage.rig.patience(), "observation and reality agree", async || {
-        let real = stage.rig.reality(&stage.workload).await.unwrap_or_default();
-        Ok(difference(&stage.observe().await?, &real).map_or(Ok(()), Err))
+        let before = stage.rig.reality(&stage.workload).await.unwrap_or_default();
+        let view = stage.observe().await?;
+        let after = stage.rig.reality(&stage.workload).await.unwrap_or_default();
+        let stayed: Vec<_> = before.iter().filter(|one| is_in(&after, &one.set, &one.instance)).collect();
+        let listed =
+            |one: &RealInstance| all(&view).any(|(set, seen)| *set == one.set && seen.id == one.instance);
+        let unseen: Vec<_> = stayed.iter().filter(|one| !listed(one)).map(|one| &one.instance).collect();
+        ensure(
+            unseen.is_empty(),
+            || format!("there and not observed: {unseen:?}"),
+            "everything is observed",
+        )?;
+        let invented: Vec<_> = all(&view)
+            .filter(|(set, seen)| {
+                exists(&seen.phase) && !is_in(&before, set, &seen.id) && !is_in(&after, set, &seen.id)
+            })
+            .map(|(_, seen)| &seen.id)
+            .collect();
+        let seen = format!("observed and not there: {invented:?}");
+        Ok(if invented.is_empty() { Ok(()) } else { Err(seen) })
     })
     .await
 }
 
-/// What one of them knows and the other does not. An instance that starts may not be there yet, and one that failed
-/// may be gone.
-fn difference(view: &WorkloadView, real: &[RealInstance]) -> Option<String> {
-    let all = || view.sets.iter().flat_map(|set| set.instances.iter().map(|one| (&set.set, one)));
-    let unseen: Vec<&InstanceId> = real
-        .iter()
-        .filter(|one| !all().any(|(set, seen)| *set == one.set && seen.id == one.instance))
-        .map(|one| &one.instance)
-        .collect();
-    let exists = |phase: &InstancePhase| matches!(phase, InstancePhase::Running { .. } | InstancePhase::Stopping { .. });
-    let invented: Vec<&InstanceId> = all()
-        .filter(|(set, seen)| {
-            exists(&seen.phase) && !real.iter().any(|one| one.set == **set && one.instance == seen.id)
-        })
-        .map(|(_, seen)| &seen.id)
-        .collect();
-    let differ = !unseen.is_empty() || !invented.is_empty();
-    differ.then(|| format!("there and not observed: {unseen:?}; observed and not there: {invented:?}"))
+fn all(view: &WorkloadView) -> impl Iterator<Item = (&SetId, &Instance)> {
+    view.sets.iter().flat_map(|set| set.instances.iter().map(|one| (&set.set, one)))
+}
+
+fn is_in(real: &[RealInstance], set: &SetId, id: &InstanceId) -> bool {
+    real.iter().any(|one| one.set == *set && one.instance == *id)
+}
+
+/// One that starts may not be there yet, and one that failed may be gone.
+fn exists(phase: &InstancePhase) -> bool {
+    matches!(phase, InstancePhase::Running { .. } | InstancePhase::Stopping { .. })
 }
 
 async fn labels(stage: &Stage<'_>) -> Checked<String> {
@@ -114,7 +128,8 @@ async fn labels(stage: &Stage<'_>) -> Checked<String> {
     let seen = || format!("deployment {:?}, epoch {:?}", one.deployment, one.epoch);
     ensure(right, seen, format!("deployment {}, epoch {EPOCH}", scope::deployment()))?;
     let said = |is_there: bool, what: &str| if is_there { what.to_owned() } else { format!("no {what}") };
-    let (deployment, epoch) = (said(one.deployment.is_some(), "deployment"), said(one.epoch.is_some(), "epoch"));
+    let (deployment, epoch) =
+        (said(one.deployment.is_some(), "deployment"), said(one.epoch.is_some(), "epoch"));
     Ok(format!("the platform keeps workload, set, {deployment}, {epoch}"))
 }
 
@@ -181,7 +196,8 @@ async fn while_unknown(stage: &Stage<'_>, set: &SetId, place: &Place, id: &Insta
     let Ok(view) = scope::within("observe", stage.rig.patience(), call).await? else { return Ok(()) };
     let status = view.places.iter().find(|seen| seen.place == *place).map(|seen| &seen.status);
     let is_unknown = matches!(status, Some(PlaceStatus::Unknown { .. }));
-    let still_listed = view.sets.iter().any(|seen| seen.set == *set && seen.instances.iter().any(|one| one.id == *id));
+    let still_listed =
+        view.sets.iter().any(|seen| seen.set == *set && seen.instances.iter().any(|one| one.id == *id));
     let seen = || format!("place {place} reads as {status:?}, instance {id} is listed: {still_listed}");
     ensure(is_unknown, seen, "an error, or the place as unknown")
 }
