@@ -66,6 +66,8 @@ impl Drop for Leftovers {
         };
         // The helper first: it would start the instances again.
         all("cmdline").filter(|(_, words)| is_ours(words)).for_each(|(pid, _)| kill(pid));
-        marked(&self.0).into_iter().for_each(|marked| kill(marked.pid));
+        for marked in marked(&self.0) {
+            kill(marked.pid);
+        }
     }
 }

@@ -98,7 +98,7 @@ impl TargetRig for LocalRig {
         let mut app = AppSettings::new("good", 0);
         match kind {
             ReleaseKind::Good => {}
-            ReleaseKind::OtherGood => app.release = "other".to_owned(),
+            ReleaseKind::OtherGood => app = AppSettings::new("other", 0),
             ReleaseKind::Missing => return Some(ProcessSpec::new("/nowhere/to/be/found").release(id)),
             ReleaseKind::ExitsAtOnce => app.exit_at_start = Some(3),
             ReleaseKind::IgnoresStop => app.on_terminate = OnTerminate::Ignore,

@@ -218,7 +218,9 @@ impl TrafficRouter for Broken<dyn TrafficRouter> {
         let mut view = self.inner.current(context).await?;
         match (self.fault, &mut view.split) {
             (Fault::ForgetsMembers, Split::Serve { shares, .. }) => {
-                shares.iter_mut().for_each(|share| share.members.truncate(1));
+                for share in shares {
+                    share.members.truncate(1);
+                }
             }
             (Fault::NeverProves, _) => view.proof = Proof::Pending,
             (Fault::CountsApplies, _) => {

@@ -102,7 +102,7 @@ impl Bench<'_> {
         }
         let deployment = worked("build", self.rig.adjust(builder).build())?;
         let limit = (self.rig.patience() + self.target.capabilities().stop_grace) * 6;
-        match timeout(limit, deployment.run()).await {
+        match timeout(limit, Box::pin(deployment.run())).await {
             Err(_) => Err(failed(format!("no end of {name} within {limit:?}"), "every deployment ends")),
             Ok(Ok(_)) => Ok(Ended::Succeeded),
             Ok(Err(

@@ -90,8 +90,8 @@ async fn switch(stage: &Stage<'_>) -> Checked {
         }
         Ok(())
     };
-    let (switched, asked): (Checked, _) = join(switches, stage.tally(REQUESTS)).await;
-    switched?;
+    let (applied, asked): (Checked, _) = join(switches, stage.tally(REQUESTS)).await;
+    applied?;
     let tally = asked?;
     let all = [old, new].concat();
     ensure(count(&tally, &all) == REQUESTS, || format!("{tally:?}"), "only members of the two splits")
