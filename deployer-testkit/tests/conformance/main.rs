@@ -4,6 +4,7 @@
 mod checks;
 mod fake;
 mod planted;
+mod planted_requests;
 mod planted_stores;
 mod stores;
 mod worlds;
