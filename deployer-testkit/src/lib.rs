@@ -4,6 +4,7 @@
 pub mod app;
 pub mod cases;
 mod clock;
+pub mod conformance;
 pub mod crash;
 pub mod example;
 pub mod inject;

@@ -57,6 +57,11 @@ impl AtCall {
     pub fn reached(&self) -> Option<PortCall> {
         self.seen.lock().1.clone()
     }
+
+    /// How many calls there have been.
+    pub fn calls(&self) -> u64 {
+        self.seen.lock().0
+    }
 }
 
 #[async_trait]
