@@ -38,7 +38,7 @@ fn first_half() -> Vec<Scenario> {
         scenario!("K25", "while the router cannot be asked, or does not confirm the switch, the old set stays", run blue_green::the_old_set_stays_until_the_switch_is_proven),
         scenario!("K26", "a canary without a living instance loses its share before anything takes its place", run superseding::a_dead_canary_loses_its_share_before_the_next_begins),
         scenario!("K27", "routes past the shares are gone however it ends; foreign ones are for each backend", run canary::routes_are_gone_however_it_ends),
-        scenario!("K28", "stages are undone in reverse order, once each", pending "pipelines of several stages"),
+        scenario!("K28", "stages are undone in reverse order, once each", run pipeline::stages_are_undone_in_reverse_order_once_each),
     ]
 }
 

@@ -117,7 +117,7 @@ pub(crate) fn result(number: &str) -> Option<bool> {
 pub(crate) fn play(number: &'static str, scenario: impl Future<Output = ()>) {
     PLAYED.lock().unwrap().insert(number, false);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let ended = tokio::time::timeout(LONGEST, scenario).await;
         assert!(ended.is_ok(), "it did not end within two months");

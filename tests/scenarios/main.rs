@@ -15,6 +15,7 @@ mod health;
 mod kubernetes;
 mod list;
 mod lock;
+mod pipeline;
 mod promotion;
 mod recovery;
 mod recreate;
