@@ -48,6 +48,7 @@ pub(crate) async fn stages_are_undone_in_reverse_order_once_each() {
     let deployment = pipeline(&scene).stage(stage("first")).stage(stage("second")).stage(stage("third"));
     let deployment = deployment.rollout("web", rollout(&scene, "web", "v2")).build().unwrap();
     let person = async {
+        // Simulates a person who takes a while.
         tokio::time::sleep(Duration::from_secs(5)).await;
         deployment.control().abort("not today");
     };

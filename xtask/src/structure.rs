@@ -93,7 +93,10 @@ fn violations(path: &Path, text: &str) -> Vec<String> {
 /// Files in which everything is a test.
 fn is_test_file(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "tests")
-        || path.file_stem().is_some_and(|stem| stem == "tests" || stem == "tests_support")
+        || path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .is_some_and(|stem| stem == "tests" || stem.starts_with("tests_"))
 }
 
 /// A sleep in a test is right inside of a loop, which looks at a condition, and where it plays something slow.
