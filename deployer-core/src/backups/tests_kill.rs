@@ -30,6 +30,7 @@ static LAST: LazyLock<Option<u32>> = LazyLock::new(|| std::env::var(DIES_AT).ok(
 pub(super) fn step() {
     if *LAST == Some(STEPS.fetch_add(1, Ordering::Relaxed) + 1) {
         let _never = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        // Simulates that the signal takes a moment.
         std::thread::sleep(Duration::from_secs(10));
         unreachable!("a killed process went on");
     }
