@@ -10,7 +10,9 @@ pub mod lock;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod model;
+pub mod operations;
 pub mod pipeline;
 pub mod ports;
 mod process;
+pub mod requests;
 pub mod strategy;

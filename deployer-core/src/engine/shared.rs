@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    ports::{Clock, Gate, HealthCheck, Journal, Lock, Notifier, Target, TrafficRouter},
+    ports::{Clock, Gate, HealthCheck, Journal, Lock, Notifier, RequestStore, Target, TrafficRouter},
     strategy::Strategy,
 };
 
@@ -35,4 +35,4 @@ macro_rules! shared {
     )*};
 }
 
-shared!(Clock, Gate, HealthCheck, Journal, Lock, Notifier, Strategy, Target, TrafficRouter);
+shared!(Clock, Gate, HealthCheck, Journal, Lock, Notifier, RequestStore, Strategy, Target, TrafficRouter);

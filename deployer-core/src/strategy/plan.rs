@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{RolloutState, Strategy};
 use crate::model::{
-    GateBinding, PinnedRelease, Release, RolloutSettings, RouterCapabilities, SetId, TargetCapabilities,
-    WorkloadId,
+    Artifact, GateBinding, PinnedRelease, Release, RolloutSettings, RouterCapabilities, SetId,
+    TargetCapabilities, WorkloadId,
 };
 
 /// How far the actions of a strategy may move a workload.
@@ -24,6 +24,9 @@ impl Budget {
     /// replicas asked for in the middle lowers the floor at once and the ceiling only when the old set has gone.
     pub fn of(strategy: &dyn Strategy, plan: &Plan, state: &RolloutState) -> Self {
         let budget = strategy.budget(state.replicas, &plan.target);
+        if state.vacate.is_some() {
+            return Self { min_available: 0, keeps_old: false, ..budget };
+        }
         if !budget.keeps_old || plan.replicas <= state.replicas {
             return budget;
         }
@@ -38,6 +41,9 @@ pub struct Plan {
     pub workload: WorkloadId,
     /// The new release.
     pub release: Release,
+    /// What it was resolved to when it was live before, where it has to be exactly that again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Artifact>,
     /// The last succeeded release, if there is one: where a failing rollout goes back to. Its set may have been
     /// removed from the target since.
     pub stable: Option<PinnedRelease>,

@@ -4,6 +4,11 @@
 
 mod builder;
 mod crash;
+mod limit;
+mod operations;
+mod past;
+mod removal;
+mod requests;
 mod rollout;
 mod waiting;
 mod world;

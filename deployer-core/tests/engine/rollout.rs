@@ -102,7 +102,10 @@ async fn a_bad_release_goes_back_and_its_error_leads_to_the_evidence() {
     let report = deployment.report().unwrap();
     assert_eq!(report.evidence[0].why, "status 500");
     let shown = report.to_string();
-    assert!(shown.contains("rolled back") && shown.contains("live: v1 of web with 2 running instances"), "{shown}");
+    assert!(
+        shown.contains("rolled back") && shown.contains("live: v1 of web with 2 running instances"),
+        "{shown}"
+    );
     assert!(shown.ends_with("next: v1 serves as before; mend v2 of web and deploy it again"), "{shown}");
 
     world.inner().bad.clear();

@@ -63,6 +63,12 @@ pub(crate) struct Inner {
     pub(crate) violations: Vec<String>,
     /// Each look leads to a hint.
     pub(crate) noisy: bool,
+    /// Instances that are born as this one or later never become healthy.
+    pub(crate) sick_from: Option<u16>,
+    /// What releases resolve to is different today.
+    pub(crate) moved: bool,
+    /// The router has no maintenance page.
+    pub(crate) no_page: bool,
     points: u32,
     crash_at: Option<u32>,
 }
@@ -126,6 +132,11 @@ impl World {
                 (set.to_string(), instances.len(), share.map_or(0, |share| share.weight), members)
             })
             .collect()
+    }
+
+    /// What the router was told last.
+    pub(crate) fn split(&self) -> Option<Split> {
+        self.inner().split.clone()
     }
 
     /// Kills an instance of a set, as if it had died by itself.
@@ -246,7 +257,9 @@ impl Target for World {
     async fn prepare(&self, _context: &CallContext, release: &Release) -> Result<Artifact> {
         self.point().await;
         self.call("prepare")?;
-        Ok(Artifact { digest: format!("sha:{}", release.artifact).into(), detail: serde_json::Value::Null })
+        let moved = if self.inner().moved { "-moved" } else { "" };
+        let digest = format!("sha:{}{moved}", release.artifact).into();
+        Ok(Artifact { digest, detail: serde_json::Value::Null })
     }
 
     async fn apply(&self, context: &CallContext, release: &PinnedRelease, spec: &SetSpec) -> Result<()> {
@@ -341,7 +354,7 @@ impl TrafficRouter for World {
             weights: true,
             header_routes: true,
             cookie_routes: true,
-            maintenance: true,
+            maintenance: !self.inner().no_page,
             members: true,
             proves: true,
             counts_in_flight: true,
@@ -397,6 +410,8 @@ impl HealthCheck for World {
     async fn probe(&self, _context: &CallContext, instance: &Instance) -> Probe {
         let inner = self.inner();
         let bad = inner.bad.iter().any(|release| instance.id.as_str().starts_with(release.as_str()));
+        let number = instance.address.map_or(0, |address| address.port());
+        let bad = bad || inner.sick_from.is_some_and(|sick| number >= sick);
         if bad { Probe::Failed { why: "status 500".into() } } else { Probe::Ok }
     }
 }

@@ -175,6 +175,7 @@ pub(super) fn plan(
     Plan {
         workload: names::workload(),
         release: names::release(1),
+        pinned: None,
         stable: Some(names::pinned(0)),
         stable_set: Some(names::set_id(0)),
         replicas,
