@@ -117,7 +117,7 @@ fn assert_journal(events: &[Event]) {
     assert!(events.iter().zip(0..).all(|(event, number)| event.seq == number), "{events:#?}");
 }
 
-fn files(journals: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(journals: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(journals).unwrap().flatten().map(|entry| entry.path());
     let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|it| it == "jsonl")).collect();
     files.sort();
@@ -125,7 +125,7 @@ fn files(journals: &Path) -> Vec<PathBuf> {
 }
 
 /// Whole records of the journal that was not there before.
-fn lines_of_new(journals: &Path, before: &[PathBuf]) -> usize {
+pub(crate) fn lines_of_new(journals: &Path, before: &[PathBuf]) -> usize {
     let new = files(journals).into_iter().find(|path| !before.contains(path));
     let text = new.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     text.matches('\n').count()

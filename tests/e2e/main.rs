@@ -13,6 +13,7 @@ mod processes;
 mod recipes;
 mod side_by_side;
 mod stand;
+mod told_to_end;
 mod zero_loss;
 
 use std::process::ExitCode;
@@ -45,6 +46,9 @@ fn main() -> ExitCode {
         connections::what_is_under_way_at_a_switch_is_served_to_its_end,
         connections::a_tunnel_that_does_not_end_is_cut_at_the_drain_bound,
         connections::connections_of_all_shapes_are_kept_across_a_switch,
+        told_to_end::rolling_stops_at_a_signal_and_goes_on,
+        told_to_end::canary_stops_at_a_signal_and_goes_on,
+        told_to_end::another_process_looks_and_aborts,
         bad_releases::never_healthy_is_taken_back,
         bad_releases::a_failed_smoke_check_is_taken_back,
         bad_releases::errors_are_taken_back_and_nothing_else_fails,

@@ -17,6 +17,7 @@ use deployer::{
     lock::FileLock,
     model::{DeploymentId, Epoch, ReleaseId, RolloutSettings, Split, WorkloadId},
     ports::{CallContext, Journal as _, TrafficRouter as _},
+    requests::FileRequests,
 };
 use deployer_testkit::{
     app::AppSettings,
@@ -126,6 +127,7 @@ impl Stand {
             .engine(EngineSettings::default())
             .journal(self.journal.clone())
             .lock(self.lock.clone())
+            .requests(FileRequests::open(self.journal.directory()).unwrap())
     }
 
     /// Puts v1 live, without load: there is nothing to lose yet.
