@@ -77,6 +77,8 @@ pub(super) struct Scenario {
     pub(super) stable: Option<u8>,
     /// Number of the new set.
     pub(super) candidate: u8,
+    /// It takes the workload down.
+    pub(super) removes: bool,
     /// How it starts.
     pub(super) start: Start,
     /// Sizes that a person may ask for.

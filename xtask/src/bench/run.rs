@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use serde::Serialize;
 
-use super::{cpu, decisions, rollout};
+use super::{cpu, decisions, fleet, rollout};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -14,6 +14,7 @@ struct Figures {
     decisions: Vec<decisions::Decisions>,
     rollout: rollout::Rollout,
     cpu: cpu::Cpu,
+    fleet: fleet::Fleet,
     /// Bounds that were missed.
     missed: Vec<String>,
 }
@@ -41,7 +42,8 @@ fn figures() -> Result<Figures, Failure> {
     let decisions = vec![decisions::measure(10)?, decisions::measure(10_000)?];
     let rollout = runtime.block_on(rollout::measure(5))?;
     let cpu = runtime.block_on(cpu::measure(6))?;
-    let mut figures = Figures { decisions, rollout, cpu, missed: Vec::new() };
+    let fleet = runtime.block_on(fleet::measure())?;
+    let mut figures = Figures { decisions, rollout, cpu, fleet, missed: Vec::new() };
     figures.missed = missed(&figures);
     Ok(figures)
 }
@@ -62,6 +64,10 @@ fn missed(figures: &Figures) -> Vec<String> {
     }
     bound(figures.rollout.ratio <= 1.05, "rollout time at most 1.05 × its floor");
     bound(figures.cpu.ratio <= 1.4, "CPU time a request at most 1.4 × that of nginx");
+    bound(
+        figures.fleet.kib_each <= 256.0,
+        "256 KiB a deployment, with its fake world, when 1 000 run at once",
+    );
     missed
 }
 
@@ -85,6 +91,11 @@ fn text(figures: &Figures) -> String {
     lines.push(format!(
         "CPU a request at {}/s: proxy {:.1} µs, nginx {:.1} µs, ratio {:.2} (median of {} interleaved rounds)",
         c.rate, c.proxy_micros, c.nginx_micros, c.ratio, c.rounds
+    ));
+    let f = &figures.fleet;
+    lines.push(format!(
+        "{} deployments at once: {:.1} s, each {:.0} KiB, {:.2} ms of CPU, {:.0} decisions and {:.0} actions; idle {:.0} µs of CPU a second each",
+        f.deployments, f.seconds, f.kib_each, f.cpu_millis_each, f.decisions_each, f.actions_each, f.idle_micros_each
     ));
     lines.extend(figures.missed.iter().map(|what| format!("MISSED: {what}")));
     lines.join("\n")
