@@ -14,5 +14,6 @@ pub mod operations;
 pub mod pipeline;
 pub mod ports;
 mod process;
+pub mod redact;
 pub mod requests;
 pub mod strategy;

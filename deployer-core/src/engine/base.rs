@@ -9,6 +9,7 @@ use crate::{
     lock::MemoryLock,
     model::DeploymentId,
     ports::{Clock, Journal, Lock, Notifier, RequestStore, SystemClock},
+    redact::Redactor,
 };
 
 /// What is not about a single rollout.
@@ -24,6 +25,7 @@ pub(crate) struct Base {
     pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
     pub(crate) requests: Option<Arc<dyn RequestStore>>,
     pub(crate) limit: Option<Limit>,
+    pub(crate) redactor: Redactor,
     /// Names that were none.
     pub(crate) problems: Vec<Problem>,
     /// Names of what was told, for the one who must not be told it.
@@ -39,6 +41,7 @@ impl Base {
             notifiers: self.notifiers.clone(),
             requests: self.requests.clone(),
             limit: self.limit.clone(),
+            redactor: self.redactor.clone(),
             engine: self.engine.clone(),
         }
     }
@@ -111,6 +114,13 @@ macro_rules! base_setters {
         pub fn limit(mut self, limit: &$crate::engine::Limit) -> Self {
             self.base.limit = Some(limit.clone());
             self.base.told.push("limit");
+            self
+        }
+
+        /// Takes these secret values out of everything that is told: events, journal, log, errors, report. Default none.
+        pub fn redact(mut self, redactor: &$crate::redact::Redactor) -> Self {
+            self.base.redactor = redactor.clone();
+            self.base.told.push("redact");
             self
         }
 

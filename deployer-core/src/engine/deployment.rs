@@ -131,7 +131,7 @@ impl Deployment {
             self.finish(Session::open(&self.parts, &self.control, &self.bus).await?).await
         };
         // Boxed: it holds everything that a rollout works with.
-        Box::pin(run.instrument(self.span())).await
+        Box::pin(run.instrument(self.span())).await.map_err(|error| self.redacted(error))
     }
 
     /// Goes on with a deployment that is [stuck](DeployError::Stuck) in a stage, as a person decided: the stage is tried
@@ -151,7 +151,7 @@ impl Deployment {
             self.finish(session.await?).await
         };
         // Boxed: it holds everything that a rollout works with.
-        Box::pin(run.instrument(self.span())).await
+        Box::pin(run.instrument(self.span())).await.map_err(|error| self.redacted(error))
     }
 
     /// The exact list of actions that a run would take if nothing went wrong, each with its reason. Looks at the world
@@ -160,7 +160,7 @@ impl Deployment {
     /// # Errors
     /// The run would be refused.
     pub async fn preview(&self) -> Result<DeploymentPreview, DeployError> {
-        preview_of(&self.parts, None).await
+        preview_of(&self.parts, None).await.map_err(|error| self.redacted(error))
     }
 
     /// Like [`preview`](Self::preview), of a run that is aborted after this many actions: it shows the way back.
@@ -168,7 +168,7 @@ impl Deployment {
     /// # Errors
     /// The run would be refused.
     pub async fn preview_failing_after(&self, actions: usize) -> Result<DeploymentPreview, DeployError> {
-        preview_of(&self.parts, Some(actions)).await
+        preview_of(&self.parts, Some(actions)).await.map_err(|error| self.redacted(error))
     }
 
     /// Waits until it may begin.
@@ -207,6 +207,10 @@ impl Deployment {
             Ok(outcome) => end(outcome, report),
             Err(stop) => Err(interrupted(stop)),
         }
+    }
+
+    fn redacted(&self, error: DeployError) -> DeployError {
+        self.parts.tools.redactor.error(error)
     }
 
     fn span(&self) -> tracing::Span {

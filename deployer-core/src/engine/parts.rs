@@ -17,6 +17,7 @@ use crate::{
     ports::{
         CallContext, Clock, Gate, HealthCheck, Journal, Lock, Notifier, RequestStore, Target, TrafficRouter,
     },
+    redact::Redactor,
     strategy::Strategy,
 };
 
@@ -29,6 +30,7 @@ pub(crate) struct Tools {
     pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
     pub(crate) requests: Option<Arc<dyn RequestStore>>,
     pub(crate) limit: Option<Limit>,
+    pub(crate) redactor: Redactor,
     pub(crate) engine: EngineSettings,
 }
 

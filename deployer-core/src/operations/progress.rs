@@ -123,11 +123,11 @@ fn stage(journaled: &Journaled) -> Option<OpenStage> {
         Next::Undo(stage) => (stage, true),
         Next::End(_) | Next::Nothing(_) => return None,
     };
-    let stage = &progress.stages[index];
-    let run = if is_undo { stage.backward.as_ref() } else { stage.forward.as_ref() };
-    let of_it = || journaled.events.iter().rev().filter(|event| event.path.last() == Some(&stage.outline.id));
+    let known = &progress.stages[index];
+    let run = if is_undo { known.backward.as_ref() } else { known.forward.as_ref() };
+    let of_it = || journaled.events.iter().rev().filter(|event| event.path.last() == Some(&known.outline.id));
     let rollout = run.map(|run| {
-        let (plan, state) = (&run.rollout.plan, &run.rollout.state);
+        let crate::pipeline::Rollout { plan, state } = &run.rollout;
         OpenRollout {
             release: plan.release.id.clone(),
             stable: state.stable.clone(),
@@ -143,15 +143,15 @@ fn stage(journaled: &Journaled) -> Option<OpenStage> {
         }
     });
     Some(OpenStage {
-        id: stage.outline.id.clone(),
-        what: stage.outline.what.clone(),
+        id: known.outline.id.clone(),
+        what: known.outline.what.clone(),
         number: index + 1,
         of: progress.stages.len(),
         is_undo,
         has_begun: if is_undo {
-            stage.phase == StagePhase::Undoing
+            known.phase == StagePhase::Undoing
         } else {
-            stage.phase != StagePhase::Waiting
+            known.phase != StagePhase::Waiting
         },
         rollout,
     })

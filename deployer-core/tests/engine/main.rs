@@ -7,6 +7,7 @@ mod crash;
 mod limit;
 mod operations;
 mod past;
+mod redaction;
 mod removal;
 mod requests;
 mod rollout;

@@ -159,7 +159,7 @@ async fn the_history_is_newest_first_and_a_broken_journal_hides_no_other() {
     assert_eq!(serde_json::from_str::<Vec<HistoryEntry>>(&json).unwrap(), history);
 
     let status = operations.status(&web()).await.unwrap();
-    assert_eq!(status.unreadable, [unreadable.clone()]);
+    assert_eq!(status.unreadable, std::slice::from_ref(unreadable));
     assert_eq!(status.live.unwrap().release.as_str(), "v1");
     assert_eq!(status.last.as_ref(), Some(second));
     let pinned = operations.release(&web(), &ReleaseId::new("v1").unwrap()).await.unwrap();

@@ -144,7 +144,7 @@ async fn each_request_is_taken_in_once_wherever_the_process_dies() {
     for point in 1.. {
         let stand = Stand::serving().await;
         let first = stand.baking("v2").build().unwrap();
-        let (first, _) = tokio::join!(stand.world.run(first.run()), async {
+        let (first, ()) = tokio::join!(stand.world.run(first.run()), async {
             seconds(60).await;
             stand.world.crash_at(Some(point));
             let operations = stand.operations();

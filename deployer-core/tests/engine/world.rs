@@ -65,6 +65,8 @@ pub(crate) struct Inner {
     pub(crate) noisy: bool,
     /// Instances that are born as this one or later never become healthy.
     pub(crate) sick_from: Option<u16>,
+    /// What backends and instances echo.
+    pub(crate) echo: String,
     /// What releases resolve to is different today.
     pub(crate) moved: bool,
     /// The router has no maintenance page.
@@ -171,7 +173,9 @@ impl World {
             && *left > 0
         {
             *left -= 1;
-            return Err(BackendError::new(*kind, name, "as the test wants it"));
+            let kind = *kind;
+            let message = format!("as the test wants it{}", inner.echo);
+            return Err(BackendError::new(kind, name, message));
         }
         Ok(())
     }
@@ -338,7 +342,7 @@ impl Target for World {
 
     async fn evidence(&self, _context: &CallContext, instance: &InstanceId) -> Result<Evidence> {
         self.call("evidence")?;
-        let log = format!("starting {instance}\nno database\n");
+        let log = format!("starting {instance}\nno database{}\n", self.inner().echo);
         Ok(Evidence { log, exit: None, events: Vec::new() })
     }
 }
@@ -412,7 +416,7 @@ impl HealthCheck for World {
         let bad = inner.bad.iter().any(|release| instance.id.as_str().starts_with(release.as_str()));
         let number = instance.address.map_or(0, |address| address.port());
         let bad = bad || inner.sick_from.is_some_and(|sick| number >= sick);
-        if bad { Probe::Failed { why: "status 500".into() } } else { Probe::Ok }
+        if bad { Probe::Failed { why: format!("status 500{}", inner.echo) } } else { Probe::Ok }
     }
 }
 
