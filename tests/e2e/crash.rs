@@ -8,6 +8,8 @@ use std::{
 
 use deployer::{
     event::{Event, EventKind},
+    model::WorkloadId,
+    operations::{LockStatus, Operations},
     strategy::Outcome,
 };
 use deployer_testkit::cases::say;
@@ -84,6 +86,7 @@ async fn kill_and_resume(stand: &Stand, kind: Kind, release: &str, moment: Momen
     let journals = stand.journals(WEB);
     let before = files(&journals);
     let other = Other::deploying(stand.directory(), release, kind);
+    let pid = other.pid();
     let is_killed = tokio::task::spawn_blocking({
         let (journals, before) = (journals.clone(), before.clone());
         move || {
@@ -96,6 +99,7 @@ async fn kill_and_resume(stand: &Stand, kind: Kind, release: &str, moment: Momen
         return None;
     }
     let found = lines_of_new(&journals, &before);
+    assert_left_behind(stand, pid).await;
 
     let report = stand.deploy(release, kind).await.unwrap();
     assert_eq!(report.resumed, 1, "{release} killed after {found} records was begun anew:\n{report}");
@@ -105,6 +109,16 @@ async fn kill_and_resume(stand: &Stand, kind: Kind, release: &str, moment: Momen
     assert_journal(&events);
     assert_eq!(files(&journals).len(), before.len() + 1, "one deployment has one journal");
     Some(found)
+}
+
+/// What can be known of a deployment whose process was killed: the kernel has freed its lock.
+async fn assert_left_behind(stand: &Stand, pid: u32) {
+    let operations = Operations::new(stand.journal.clone()).lock(stand.lock.clone());
+    let status = operations.status(&WorkloadId::new(WEB).unwrap()).await.unwrap();
+    let Some(open) = &status.open else { return };
+    assert_eq!((&status.lock, open.is_driven), (&LockStatus::Free, Some(false)), "{status}");
+    let text = status.to_string();
+    assert!(text.contains(&format!(":{pid}:")) && text.contains("which is gone; run it again"), "{text}");
 }
 
 /// One beginning, one crash, one end, numbers without a gap.

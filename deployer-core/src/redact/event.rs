@@ -41,7 +41,7 @@ impl Redactor {
             }
             EventKind::Intent { why, results, .. } => {
                 self.take_out(why);
-                results.iter_mut().filter_map(|result| result.error.as_mut()).for_each(|e| self.take_out(e));
+                self.take_out_all(results.iter_mut().filter_map(|result| result.error.as_mut()));
             }
             EventKind::RolloutFinished { outcome } | EventKind::DeploymentFinished { outcome } => {
                 self.outcome(outcome);
@@ -55,7 +55,7 @@ impl Redactor {
             EventKind::EvidenceFound { why, evidence, .. } => {
                 self.take_out(why);
                 self.take_out(&mut evidence.log);
-                evidence.exit.iter_mut().chain(&mut evidence.events).for_each(|text| self.take_out(text));
+                self.take_out_all(evidence.exit.iter_mut().chain(&mut evidence.events));
             }
         }
     }
@@ -80,9 +80,9 @@ impl Redactor {
             Outcome::Aborted { reason } => self.take_out(reason),
             Outcome::Stuck { why, left } => {
                 self.take_out(why);
-                left.iter_mut().for_each(|line| self.take_out(line));
+                self.take_out_all(left);
             }
-            Outcome::Refused { problems } => problems.iter_mut().for_each(|line| self.take_out(line)),
+            Outcome::Refused { problems } => self.take_out_all(problems),
         }
     }
 
@@ -121,8 +121,16 @@ impl Redactor {
     fn value(&self, value: &mut Value) {
         match value {
             Value::String(text) => self.take_out(text),
-            Value::Array(values) => values.iter_mut().for_each(|value| self.value(value)),
-            Value::Object(fields) => fields.values_mut().for_each(|value| self.value(value)),
+            Value::Array(values) => {
+                for value in values {
+                    self.value(value);
+                }
+            }
+            Value::Object(fields) => {
+                for value in fields.values_mut() {
+                    self.value(value);
+                }
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }

@@ -71,6 +71,12 @@ impl Redactor {
         }
     }
 
+    pub(super) fn take_out_all<'t>(&self, texts: impl IntoIterator<Item = &'t mut String>) {
+        for text in texts {
+            self.take_out(text);
+        }
+    }
+
     pub(super) fn knows_nothing(&self) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
@@ -79,16 +85,16 @@ impl Redactor {
     pub(crate) fn error(&self, mut error: DeployError) -> DeployError {
         match &mut error {
             DeployError::Refused(problems) => {
-                problems.iter_mut().for_each(|Problem { message, .. }| self.take_out(message));
+                self.take_out_all(problems.iter_mut().map(|Problem { message, .. }| message));
             }
             DeployError::Locked { .. } => {}
             DeployError::RolledBack { cause, evidence } => {
                 self.cause(cause);
-                evidence.iter_mut().for_each(|line| self.take_out(line));
+                self.take_out_all(evidence);
             }
             DeployError::Stuck { why, left } => {
                 self.take_out(why);
-                left.iter_mut().for_each(|line| self.take_out(line));
+                self.take_out_all(left);
             }
             DeployError::Aborted { reason, .. } => self.take_out(reason),
             DeployError::Interrupted { why } => self.take_out(why),

@@ -1,5 +1,7 @@
 //! Secret values that backends and instances echo.
 
+use std::fmt::Write as _;
+
 use deployer_core::{
     engine::Deployment,
     error::ErrorKind,
@@ -39,10 +41,10 @@ async fn told(world: &World, deployment: Deployment) -> String {
         Err(error) => format!("{error}\n{error:?}\n"),
     };
     for event in &events {
-        text += &format!("{}\n{}\n", line(event), serde_json::to_string(event).unwrap());
+        writeln!(text, "{}\n{}", line(event), serde_json::to_string(event).unwrap()).unwrap();
     }
     if let Some(report) = deployment.report() {
-        text += &format!("{report}\n{}\n", serde_json::to_string(&report).unwrap());
+        writeln!(text, "{report}\n{}", serde_json::to_string(&report).unwrap()).unwrap();
     }
     for name in world.journal.list(&WorkloadId::new("web").unwrap()).await.unwrap() {
         text += &String::from_utf8(world.journal.bytes(&name).unwrap()).unwrap();
@@ -52,12 +54,13 @@ async fn told(world: &World, deployment: Deployment) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn what_backends_echo_is_masked_wherever_it_goes() {
+    type Harm<'a> = &'a dyn Fn(&World);
     let refusing = |call, times, kind| {
         move |world: &World| {
             world.inner().failing.insert(call, (times, kind));
         }
     };
-    let breaks: [(&str, &dyn Fn(&World)); 4] = [
+    let breaks: [(&str, Harm<'_>); 4] = [
         ("a failing release", &|world| {
             world.inner().bad.insert(release("v2").id);
         }),

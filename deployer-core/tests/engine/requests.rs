@@ -1,20 +1,21 @@
 //! What other processes ask of a running deployment.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deployer_core::{
-    engine::DeploymentBuilder,
+    engine::{Deployment, DeploymentBuilder},
     error::DeployError,
     event::{Event, EventKind},
     lock::MemoryLock,
     model::WorkloadId,
     operations::{OperationError, Operations},
-    ports::RequestStore as _,
+    pipeline::{Pipeline, Stage, StageContext, StageError},
+    ports::{RequestStore as _, Target},
     requests::{FileRequests, MemoryRequests},
-    strategy::{BlueGreen, BlueGreenSettings, RequestKind},
+    strategy::{BlueGreen, BlueGreenSettings, RequestKind, Rolling},
 };
 
-use crate::{describe, journals, world::World};
+use crate::{describe, journals, release, world::World};
 
 struct Stand {
     world: World,
@@ -208,4 +209,40 @@ async fn it_works_through_files_too() {
     let posted = files().since(&stand.web, &report.deployment, 0).await.unwrap();
     assert_eq!(posted.len(), 1);
     assert_eq!(posted[0].kind, RequestKind::PromoteFully);
+}
+
+/// A stage of one's own is told, and what ran before it is undone.
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_listens_between_and_in_its_stages() {
+    let stand = Stand::serving().await;
+    let slow = Stage::new("slow", |context: StageContext| async move {
+        context.asked_to_stop().await;
+        Err::<(), _>(StageError::new("told to stop"))
+    });
+    let target: Arc<dyn Target> = Arc::new(stand.world.clone());
+    let rollout = Deployment::builder("web").release(release("v2")).replicas(2).strategy(Rolling::default());
+    let deployment = Pipeline::builder("shop")
+        .rollout("web", rollout.target(target).router(stand.world.clone()).check(stand.world.clone()))
+        .stage(slow.no_undo().repeatable())
+        .journal(stand.world.clone())
+        .lock(stand.lock.clone())
+        .clock(stand.world.clock.clone())
+        .requests(stand.requests.clone())
+        .build()
+        .unwrap();
+    let (result, ()) = tokio::join!(deployment.run(), async {
+        seconds(60).await;
+        let status = stand.operations().status(&stand.web).await.unwrap();
+        let stage = status.open.unwrap().stage.unwrap();
+        assert_eq!((stage.id.as_str(), stage.number, stage.of, stage.has_begun), ("slow", 2, 2, true));
+        let _ = stand.operations().abort(&stand.web, "not today").await.unwrap();
+    });
+    let error = result.unwrap_err();
+    assert!(matches!(&error, DeployError::Aborted { reason, .. } if reason == "not today"), "{error}");
+    assert_eq!(stand.world.live()[0].0, "v1");
+    let asked = stand.newest().await.into_iter().find_map(|event| match event.kind {
+        EventKind::Requested { request } => request.posted,
+        _ => None,
+    });
+    assert_eq!(asked.unwrap().number, 1, "the journal says who asked");
 }
