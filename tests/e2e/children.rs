@@ -118,6 +118,7 @@ impl Other {
         later: Duration,
     ) -> Option<i32> {
         if self.comes(what, moment) {
+            // Simulates a signal at no particular moment.
             std::thread::sleep(later);
             let pid = Pid::from_child(&self.child);
             for _ in 0..2 {

@@ -54,6 +54,7 @@ async fn first_the_page_then_the_instances_then_nothing_is_live() {
     assert_eq!(preview.actions().map(<[_]>::to_vec).collect::<Vec<_>>(), intents, "as the preview said");
     assert_eq!(intents.len(), 2, "the page, and the set: {intents:?}");
     assert_eq!(report.outcome, Some(Outcome::Succeeded));
+    assert!(report.to_string().contains("did what it should"), "{report}");
     let operations = Operations::new(world.clone());
     let status = operations.status(&web()).await.unwrap();
     assert_eq!((status.live, status.open), (None, None));
