@@ -23,6 +23,8 @@ use serde::Serialize;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const DEPLOYMENTS: usize = 1000;
+/// The most memory that one may add, its fake world included.
+pub(crate) const MOST_KIB: f64 = 256.0;
 const REPLICAS: u32 = 2;
 /// How long the new release is watched, and so how long all of them idle together.
 const BAKE: Duration = Duration::from_secs(30);
