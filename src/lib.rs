@@ -3,7 +3,12 @@
 //! This crate is the facade: it re-exports `deployer-core` and, by feature, the backends.
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "signals")]
+mod signals;
+
 pub use deployer_core::*;
+#[cfg(feature = "signals")]
+pub use signals::run_until_signal;
 
 /// The embedded default: processes of this host behind an embedded reverse proxy.
 #[cfg(feature = "local")]

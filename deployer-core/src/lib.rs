@@ -11,7 +11,10 @@ pub mod lock;
 #[cfg(feature = "mock")]
 pub mod mock;
 pub mod model;
+pub mod operations;
 pub mod pipeline;
 pub mod ports;
 mod process;
+pub mod redact;
+pub mod requests;
 pub mod strategy;

@@ -2,5 +2,5 @@
 
 pub use crate::ports::{
     MockBackupProvider, MockClock, MockGate, MockHealthCheck, MockJournal, MockLock, MockMetricSource,
-    MockNotifier, MockSecretSource, MockTarget, MockTrafficRouter,
+    MockNotifier, MockRequestStore, MockSecretSource, MockTarget, MockTrafficRouter,
 };

@@ -30,6 +30,7 @@ fn plan(replicas: u32, router: bool) -> Plan {
     Plan {
         workload: WorkloadId::new("web").unwrap(),
         release: release("v2"),
+        pinned: None,
         stable: Some(PinnedRelease {
             release: release("v1"),
             artifact: Artifact { digest: Arc::from("one"), detail: serde_json::Value::Null },

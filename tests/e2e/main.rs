@@ -6,6 +6,7 @@ mod bad_input;
 mod bad_releases;
 mod children;
 mod connections;
+mod crash;
 mod health_answers;
 mod helper_killed;
 mod processes;
@@ -14,6 +15,7 @@ mod recipes;
 mod side_by_side;
 mod stand;
 mod taken_over;
+mod told_to_end;
 mod zero_loss;
 
 use std::process::ExitCode;
@@ -34,6 +36,10 @@ fn main() -> ExitCode {
     }
     // The longest first, so that they do not stand alone at the end.
     let cases = cases![
+        crash::canary_goes_on_after_kill_9,
+        crash::rolling_goes_on_after_kill_9,
+        crash::blue_green_goes_on_after_kill_9,
+        crash::recreate_goes_on_after_kill_9,
         taken_over::a_stopped_deployer_that_was_replaced_wakes_without_effect,
         taken_over::a_deployer_that_wakes_while_it_is_replaced_does_no_harm,
         taken_over::resumed_by_two_processes_at_once_one_goes_on,
@@ -45,6 +51,9 @@ fn main() -> ExitCode {
         connections::what_is_under_way_at_a_switch_is_served_to_its_end,
         connections::a_tunnel_that_does_not_end_is_cut_at_the_drain_bound,
         connections::connections_of_all_shapes_are_kept_across_a_switch,
+        told_to_end::rolling_stops_at_a_signal_and_goes_on,
+        told_to_end::canary_stops_at_a_signal_and_goes_on,
+        told_to_end::another_process_looks_and_aborts,
         bad_releases::never_healthy_is_taken_back,
         bad_releases::a_failed_smoke_check_is_taken_back,
         bad_releases::errors_are_taken_back_and_nothing_else_fails,

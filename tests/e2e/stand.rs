@@ -11,11 +11,13 @@ use deployer::{
     checks::HttpCheck,
     engine::{Deployment, DeploymentBuilder, EngineSettings, ProbeSettings, Report},
     error::DeployError,
+    event::{Event, EventKind},
     journal::FileJournal,
     local::{LocalHost, LocalSettings, OnShutdown, ProcessSpec, RestartPolicy},
     lock::FileLock,
     model::{DeploymentId, Epoch, ReleaseId, RolloutSettings, Split, WorkloadId},
-    ports::{CallContext, TrafficRouter as _},
+    ports::{CallContext, Journal as _, TrafficRouter as _},
+    requests::FileRequests,
 };
 use deployer_testkit::{
     app::AppSettings,
@@ -77,11 +79,6 @@ pub(crate) struct World {
 }
 
 impl Stand {
-    /// Where the journals of a workload are.
-    pub(crate) fn journals(&self, workload: &str) -> PathBuf {
-        self.journal.directory().join(workload)
-    }
-
     pub(crate) async fn open(directory: &Path) -> Self {
         let host = LocalHost::start(LocalSettings::new(directory.join(HELPER))).await.unwrap();
         let state = directory.join("j");
@@ -130,6 +127,7 @@ impl Stand {
             .engine(EngineSettings::default())
             .journal(self.journal.clone())
             .lock(self.lock.clone())
+            .requests(FileRequests::open(self.journal.directory()).unwrap())
     }
 
     /// Puts v1 live, without load: there is nothing to lose yet.
@@ -184,6 +182,18 @@ impl Stand {
         let found = self.processes(workload);
         let is_whole = found.len() == REPLICAS as usize && found.iter().all(|marked| marked.set == release);
         assert!(is_whole, "{REPLICAS} processes of {release} should run: {found:#?}");
+    }
+
+    /// What the newest deployment of a workload journaled; the journal is read anew from its file.
+    pub(crate) async fn newest_events(&self, workload: &str) -> Vec<Event> {
+        let journal = FileJournal::open(self.journal.directory()).unwrap();
+        let newest = journal.list(&WorkloadId::new(workload).unwrap()).await.unwrap().pop().unwrap();
+        journal.load(&newest).await.unwrap()
+    }
+
+    /// Where the journals of a workload are.
+    pub(crate) fn journals(&self, workload: &str) -> PathBuf {
+        self.journal.directory().join(workload)
     }
 }
 
@@ -250,4 +260,9 @@ pub(crate) async fn ended(what: &str, load: LoadHandle, retried: u64) -> LoadRes
         result.failed, result.requests
     ));
     result
+}
+
+/// How many records of this kind there are.
+pub(crate) fn count(events: &[Event], is_it: impl Fn(&EventKind) -> bool) -> usize {
+    events.iter().filter(|event| is_it(&event.kind)).count()
 }

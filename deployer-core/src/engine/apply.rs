@@ -70,7 +70,8 @@ impl Hands<'_> {
             Command::Evaluate(gate) => self.evaluate(gate).await,
         };
         done.unwrap_or_else(|error| {
-            tracing::warn!(error = error.report(), "a command failed");
+            let report = error.report();
+            tracing::warn!(error = %self.parts.tools.redactor.text(&report), "a command failed");
             Ended::Failed(error)
         })
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{EngineSettings, parts::Tools};
+use super::{EngineSettings, Limit, parts::Tools};
 use crate::{
     error::Problem,
     journal::MemoryJournal,
     lock::MemoryLock,
     model::DeploymentId,
-    ports::{Clock, Journal, Lock, Notifier, SystemClock},
+    ports::{Clock, Journal, Lock, Notifier, RequestStore, SystemClock},
+    redact::Redactor,
 };
 
 /// What is not about a single rollout.
@@ -23,6 +24,9 @@ pub(crate) struct Base {
     pub(crate) lock: Option<Arc<dyn Lock>>,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
+    pub(crate) requests: Option<Arc<dyn RequestStore>>,
+    pub(crate) limit: Option<Limit>,
+    pub(crate) redactor: Redactor,
     /// Names that were none.
     pub(crate) problems: Vec<Problem>,
     /// Names of what was told, for the one who must not be told it.
@@ -36,6 +40,9 @@ impl Base {
             lock: self.lock.clone().unwrap_or_else(|| Arc::new(MemoryLock::new())),
             clock: self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::new())),
             notifiers: self.notifiers.clone(),
+            requests: self.requests.clone(),
+            limit: self.limit.clone(),
+            redactor: self.redactor.clone(),
             engine: self.engine.clone(),
         }
     }
@@ -88,6 +95,33 @@ macro_rules! base_setters {
         ) -> Self {
             self.base.notifiers.push(notifier.into_shared());
             self.base.told.push("notifier");
+            self
+        }
+
+        /// Where other processes leave what they ask of this deployment, through
+        /// [`Operations`](crate::operations::Operations). Default nowhere: it listens to its own
+        /// [`Control`](crate::engine::Control) only.
+        pub fn requests(
+            mut self,
+            requests: impl $crate::engine::IntoShared<dyn $crate::ports::RequestStore>,
+        ) -> Self {
+            self.base.requests = Some(requests.into_shared());
+            self.base.told.push("requests");
+            self
+        }
+
+        /// How many deployments may run at once, this one among them: it waits for its turn before it takes a lock.
+        /// Default any number.
+        pub fn limit(mut self, limit: &$crate::engine::Limit) -> Self {
+            self.base.limit = Some(limit.clone());
+            self.base.told.push("limit");
+            self
+        }
+
+        /// Takes these secret values out of everything that is told: events, journal, log, errors, report. Default none.
+        pub fn redact(mut self, redactor: &$crate::redact::Redactor) -> Self {
+            self.base.redactor = redactor.clone();
+            self.base.told.push("redact");
             self
         }
 

@@ -7,12 +7,13 @@ use super::{
     base::{Base, base_setters},
     check::{check, check_engine},
     parts::{Parts, RolloutParts, StageParts, StageWork, Tools},
+    wanted::Wanted,
 };
 use crate::{
     error::{DeployError, Problem},
     model::{
-        AttachPoint, DeploymentId, GateBinding, GateId, Release, Replicas, RolloutSettings, SetId, StageId,
-        Timestamp, WorkloadId,
+        AttachPoint, DeploymentId, GateBinding, GateId, Release, ReleaseId, Replicas, RolloutSettings, SetId,
+        StageId, Timestamp, WorkloadId,
     },
     ports::{Gate, HealthCheck, Target, TrafficRouter},
     strategy::Strategy,
@@ -21,14 +22,14 @@ use crate::{
 /// The name of the only stage of a deployment that is no pipeline.
 const ROLLOUT: &str = "rollout";
 
-/// Describes a deployment. Release, replicas, strategy and target have to be given; everything else has a default.
+/// Describes a deployment. A release, replicas, strategy and target have to be given; everything else has a default.
 ///
 /// Ports are taken as values, as `Arc`s of values, and as `Arc<dyn Port>`.
 #[derive(Debug)]
 #[must_use = "nothing happens before `build` and `run`"]
 pub struct DeploymentBuilder {
     pub(super) workload: Option<WorkloadId>,
-    pub(super) release: Option<Release>,
+    pub(super) wanted: Option<Wanted>,
     pub(super) replicas: Option<Replicas>,
     pub(super) strategy: Option<Arc<dyn Strategy>>,
     pub(super) adopt: Option<SetId>,
@@ -51,7 +52,7 @@ impl DeploymentBuilder {
     pub(super) fn new(workload: impl TryInto<WorkloadId, Error: fmt::Display>) -> Self {
         let mut builder = Self {
             workload: None,
-            release: None,
+            wanted: None,
             replicas: None,
             strategy: None,
             adopt: None,
@@ -69,7 +70,55 @@ impl DeploymentBuilder {
 
     /// The release to put live.
     pub fn release(mut self, release: Release) -> Self {
-        self.release = Some(release);
+        self.wanted = Some(Wanted::Release(release));
+        self
+    }
+
+    /// Puts a release live that was live before, instead of naming one in full: exactly what it was, with its
+    /// configuration, as the journal has it. It is refused if the journal does not have it, and before anything is
+    /// touched if it resolves to another artifact today.
+    ///
+    /// ```no_run
+    /// # async fn example(target: std::sync::Arc<dyn deployer_core::ports::Target>) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use deployer_core::{engine::Deployment, journal::FileJournal, lock::FileLock, strategy::Rolling};
+    /// let back = Deployment::builder("web")
+    ///     .roll_back_to("v1")
+    ///     .replicas(4)
+    ///     .strategy(Rolling::default())
+    ///     .target(target)
+    ///     .journal(FileJournal::open("state")?)
+    ///     .lock(FileLock::open("state")?)
+    ///     .build()?;
+    /// back.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn roll_back_to(mut self, release: impl TryInto<ReleaseId, Error: fmt::Display>) -> Self {
+        let release = self.base.name("roll_back_to", release);
+        self.wanted = release.map(Wanted::Earlier).or(self.wanted);
+        self
+    }
+
+    /// Keeps the release that is live: to change the number of replicas, or to repair what is missing. It is refused
+    /// if the journal knows of none, and before anything is touched if it resolves to another artifact today.
+    ///
+    /// ```no_run
+    /// # async fn example(target: std::sync::Arc<dyn deployer_core::ports::Target>) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use deployer_core::{engine::Deployment, journal::FileJournal, lock::FileLock, strategy::Rolling};
+    /// let scale = Deployment::builder("web")
+    ///     .current_release()
+    ///     .replicas(8)
+    ///     .strategy(Rolling::default())
+    ///     .target(target)
+    ///     .journal(FileJournal::open("state")?)
+    ///     .lock(FileLock::open("state")?)
+    ///     .build()?;
+    /// scale.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn current_release(mut self) -> Self {
+        self.wanted = Some(Wanted::Current);
         self
     }
 
@@ -155,7 +204,7 @@ impl DeploymentBuilder {
         let id = match id {
             Some(id) => id,
             None => {
-                name_by_time(&[rollout.workload.as_str(), rollout.release.id.as_str()], tools.clock.now())?
+                name_by_time(&[rollout.workload.as_str(), &rollout.wanted.to_string()], tools.clock.now())?
             }
         };
         Ok(Deployment::new(Parts {
@@ -174,14 +223,14 @@ impl DeploymentBuilder {
     pub(crate) fn into_rollout(mut self, tools: &Tools) -> Result<RolloutParts, Vec<Problem>> {
         let mut problems = std::mem::take(&mut self.base.problems);
         problems.extend(check(&self));
-        let (Some(workload), Some(release), Some(replicas), Some(strategy), Some(target), true) =
-            (self.workload, self.release, self.replicas, self.strategy, self.target, problems.is_empty())
+        let (Some(workload), Some(wanted), Some(replicas), Some(strategy), Some(target), true) =
+            (self.workload, self.wanted, self.replicas, self.strategy, self.target, problems.is_empty())
         else {
             return Err(problems);
         };
         Ok(RolloutParts {
             workload,
-            release,
+            wanted,
             replicas,
             strategy,
             adopt: self.adopt,
@@ -197,7 +246,7 @@ impl DeploymentBuilder {
     }
 }
 
-fn only_stage() -> StageId {
+pub(super) fn only_stage() -> StageId {
     StageId::new(ROLLOUT).expect("a short word of letters is a name")
 }
 

@@ -20,7 +20,7 @@ pub(super) fn check(builder: &DeploymentBuilder) -> Vec<Problem> {
 
 fn missing(builder: &DeploymentBuilder, found: &mut Vec<Problem>) {
     let given = [
-        ("release", builder.release.is_some(), "say which release is to be live"),
+        ("release", builder.wanted.is_some(), "say which release is to be live"),
         ("replicas", builder.replicas.is_some(), "say how many instances there are to be"),
         ("strategy", builder.strategy.is_some(), "say how the release replaces the one before"),
         ("target", builder.target.is_some(), "say where instances run"),
@@ -99,7 +99,14 @@ pub(crate) fn check_engine(engine: &EngineSettings) -> Vec<Problem> {
     refuse(engine.call_deadline.is_zero(), "engine.call_deadline", "no backend answers in no time");
     refuse(engine.prepare_deadline.is_zero(), "engine.prepare_deadline", "no release is prepared in no time");
     refuse(engine.retry.attempts == 0, "engine.retry.attempts", "a call is made at least once");
-    let looks = [engine.first_look, engine.active_look, engine.idle_look, engine.renew_lock];
+    let looks = [
+        engine.first_look,
+        engine.active_look,
+        engine.idle_look,
+        engine.safety_look,
+        engine.request_look,
+        engine.renew_lock,
+    ];
     let hot = looks.iter().any(|look| *look < Duration::from_millis(1));
     refuse(hot, "engine", "looks and renewals less than 1 ms apart are a hot loop");
     found

@@ -6,7 +6,7 @@ use tokio::sync::{Notify, futures::Notified};
 
 use crate::{
     model::DeploymentId,
-    strategy::{Request, RequestKind},
+    strategy::{Posted, Request, RequestKind},
 };
 
 /// A handle on a deployment, to be used while it runs. Clones are the same handle.
@@ -26,8 +26,23 @@ struct Shared {
 struct Asked {
     /// Which deployment the numbers count for, and the number before the first request.
     numbered: Option<(DeploymentId, u64)>,
-    requests: Vec<RequestKind>,
+    requests: Vec<Wished>,
     interrupt: Option<String>,
+    /// The deployment that other processes asked something of, and the number of the last such request.
+    posted: Option<(DeploymentId, u64)>,
+}
+
+#[derive(Debug)]
+struct Wished {
+    kind: RequestKind,
+    posted: Option<Posted>,
+}
+
+/// How a person wishes a run to end that has not begun.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Interrupt(String),
+    Abort(String),
 }
 
 impl Control {
@@ -74,7 +89,7 @@ impl Control {
     }
 
     fn ask(&self, request: RequestKind) {
-        self.asked().requests.push(request);
+        self.asked().requests.push(Wished { kind: request, posted: None });
         self.0.wake.notify_one();
     }
 
@@ -93,6 +108,41 @@ impl Control {
         if asked.numbered.as_ref().is_none_or(|(numbered, _)| numbered != deployment) {
             asked.numbered = Some((deployment.clone(), last_request));
         }
+        if asked.posted.as_ref().is_some_and(|(of, _)| of != deployment) {
+            asked.posted = None;
+            asked.requests.retain(|wished| wished.posted.is_none());
+        }
+    }
+
+    /// Takes over what another process asked of a deployment. What is known already is not taken in twice.
+    pub(super) fn take_over(&self, deployment: &DeploymentId, kind: RequestKind, posted: Posted) {
+        let mut asked = self.asked();
+        if asked.posted.as_ref().is_some_and(|(of, last)| of == deployment && *last >= posted.number) {
+            return;
+        }
+        asked.posted = Some((deployment.clone(), posted.number));
+        asked.requests.push(Wished { kind, posted: Some(posted) });
+        drop(asked);
+        self.0.wake.notify_one();
+    }
+
+    /// The number of the last request that was taken over for this deployment.
+    pub(super) fn last_taken_over(&self, deployment: &DeploymentId) -> u64 {
+        self.asked().posted.as_ref().filter(|(of, _)| of == deployment).map_or(0, |(_, last)| *last)
+    }
+
+    /// The wish that a run that has not begun ends, once. An abort takes everything else that was asked with it.
+    pub(super) fn wish_to_end(&self) -> Option<Wish> {
+        if let Some(why) = self.take_interrupt() {
+            return Some(Wish::Interrupt(why));
+        }
+        let aborts = |wished: &Wished| match &wished.kind {
+            RequestKind::Abort { reason } => Some(reason.clone()),
+            _ => None,
+        };
+        let reason = self.asked().requests.iter().find_map(aborts)?;
+        self.end();
+        Some(Wish::Abort(reason))
     }
 
     /// The deployment ended: nothing that was asked of it may reach the next.
@@ -107,7 +157,11 @@ impl Control {
         (before + 1..)
             .zip(&asked.requests)
             .filter(|(number, _)| *number > last_request)
-            .map(|(number, kind)| Request { number, kind: kind.clone() })
+            .map(|(number, wished)| Request {
+                number,
+                kind: wished.kind.clone(),
+                posted: wished.posted.clone(),
+            })
             .collect()
     }
 

@@ -5,16 +5,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument as _;
 
 use super::{
-    Control, DeploymentBuilder, DeploymentPreview, Report, Session, Stop, parts::Parts,
-    plan_preview::preview_of, session::interrupted,
+    Control, DeploymentBuilder, DeploymentPreview, RemovalBuilder, Report, Session, Stop, listen::listen,
+    parts::Parts, plan_preview::preview_of, session::interrupted,
 };
 use crate::{
     error::{DeployError, Problem},
-    event::{EventBus, EventKind, EventStream, Resolution},
-    model::{DeploymentId, WorkloadId},
+    event::{Event, EventBus, EventKind, EventStream, Resolution},
+    model::{DeploymentId, Epoch, WorkloadId},
     pipeline,
     strategy::Outcome,
 };
@@ -62,6 +63,29 @@ impl Deployment {
         DeploymentBuilder::new(workload)
     }
 
+    /// Begins to describe the removal of this workload: it is taken down on purpose.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     target: std::sync::Arc<dyn deployer_core::ports::Target>,
+    /// #     proxy: std::sync::Arc<dyn deployer_core::ports::TrafficRouter>,
+    /// # ) -> Result<(), Box<dyn std::error::Error>> {
+    /// # use deployer_core::{engine::Deployment, journal::FileJournal, lock::FileLock};
+    /// let removal = Deployment::removal("web")
+    ///     .target(target)
+    ///     .router(proxy)
+    ///     .reason("the shop moved")
+    ///     .journal(FileJournal::open("state")?)
+    ///     .lock(FileLock::open("state")?)
+    ///     .build()?;
+    /// removal.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn removal(workload: impl TryInto<WorkloadId, Error: fmt::Display>) -> RemovalBuilder {
+        RemovalBuilder::new(workload)
+    }
+
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             parts: Arc::new(parts),
@@ -102,9 +126,12 @@ impl Deployment {
     /// Dropping it equals a crash of the process: nothing is cleaned up, and the next run goes on.
     pub async fn run(&self) -> Result<Report, DeployError> {
         let _end = EndOfEvents(&self.bus);
-        let run = async { self.finish(Session::open(&self.parts, &self.control, &self.bus).await?).await };
+        let run = async {
+            let _turn = self.turn().await?;
+            self.finish(Session::open(&self.parts, &self.control, &self.bus).await?).await
+        };
         // Boxed: it holds everything that a rollout works with.
-        Box::pin(run.instrument(self.span())).await
+        Box::pin(run.instrument(self.span())).await.map_err(|error| self.redacted(error))
     }
 
     /// Goes on with a deployment that is [stuck](DeployError::Stuck) in a stage, as a person decided: the stage is tried
@@ -119,11 +146,12 @@ impl Deployment {
     pub async fn resolve(&self, resolution: Resolution) -> Result<Report, DeployError> {
         let _end = EndOfEvents(&self.bus);
         let run = async {
+            let _turn = self.turn().await?;
             let session = Session::open_stuck(&self.parts, &self.control, &self.bus, resolution);
             self.finish(session.await?).await
         };
         // Boxed: it holds everything that a rollout works with.
-        Box::pin(run.instrument(self.span())).await
+        Box::pin(run.instrument(self.span())).await.map_err(|error| self.redacted(error))
     }
 
     /// The exact list of actions that a run would take if nothing went wrong, each with its reason. Looks at the world
@@ -132,7 +160,7 @@ impl Deployment {
     /// # Errors
     /// The run would be refused.
     pub async fn preview(&self) -> Result<DeploymentPreview, DeployError> {
-        preview_of(&self.parts, None).await
+        preview_of(&self.parts, None).await.map_err(|error| self.redacted(error))
     }
 
     /// Like [`preview`](Self::preview), of a run that is aborted after this many actions: it shows the way back.
@@ -140,11 +168,34 @@ impl Deployment {
     /// # Errors
     /// The run would be refused.
     pub async fn preview_failing_after(&self, actions: usize) -> Result<DeploymentPreview, DeployError> {
-        preview_of(&self.parts, Some(actions)).await
+        preview_of(&self.parts, Some(actions)).await.map_err(|error| self.redacted(error))
+    }
+
+    /// Waits until it may begin.
+    async fn turn(&self) -> Result<Option<OwnedSemaphorePermit>, DeployError> {
+        let Some(limit) = &self.parts.tools.limit else { return Ok(None) };
+        let waits = || {
+            let message = format!("waits for its turn: at most {} deployments run at once", limit.most());
+            self.bus.send(Arc::new(Event {
+                deployment: self.parts.id.clone(),
+                seq: 0,
+                epoch: Epoch::default(),
+                at: self.parts.tools.clock.now(),
+                path: Vec::new(),
+                kind: EventKind::Note { message },
+            }));
+        };
+        limit.turn(&self.control, waits).await.map(Some)
     }
 
     async fn finish(&self, mut session: Session<'_>) -> Result<Report, DeployError> {
-        let result = pipeline::run(&mut session).await;
+        let (home, deployment) = (session.home(), session.deployment.clone());
+        let last = session.recorder.progress_so_far().last_posted;
+        let result = tokio::select! {
+            biased;
+            result = pipeline::run(&mut session) => result,
+            never = listen(&self.parts.tools, &self.control, (&home, &deployment), last) => match never {},
+        };
         if let Err(stop @ (Stop::Asked(_) | Stop::Lock(_))) = &result {
             // If the lock was lost this is refused, and rightly so.
             let why = crate::error::report(stop);
@@ -156,6 +207,10 @@ impl Deployment {
             Ok(outcome) => end(outcome, report),
             Err(stop) => Err(interrupted(stop)),
         }
+    }
+
+    fn redacted(&self, error: DeployError) -> DeployError {
+        self.parts.tools.redactor.error(error)
     }
 
     fn span(&self) -> tracing::Span {

@@ -10,7 +10,7 @@ use super::{
     evidence::Collector,
     gates::{GateDesk, verified},
     observe::look,
-    pace::Pace,
+    pace::{Pace, is_idle},
     parts::{KnownReleases, RolloutParts},
     probes::Probes,
     wake::{Hints, Wake},
@@ -121,7 +121,13 @@ impl<'a> Driver<'a> {
             }
             self.refresh().await;
             let seen = self.observation();
-            match self.decide(&seen) {
+            let decision = self.decide(&seen);
+            if self.is_old() && !only_waits(&decision) {
+                // Nothing follows from an old look.
+                self.stale = true;
+                continue;
+            }
+            match decision {
                 Decision::Advance { state, why } => {
                     if let Some(outcome) = self.forbidden_advance(&state, &seen) {
                         break outcome;
@@ -148,7 +154,7 @@ impl<'a> Driver<'a> {
                 Decision::Wait { why, until } => self.wait(why, until, &seen).await?,
                 Decision::Pause { why } => {
                     let why = WaitReason::Other { why: why.to_string() };
-                    self.wait(why, seen.now.after(self.parts.tools.engine.idle_look), &seen).await?;
+                    self.wait(why, Timestamp::from_millis(u64::MAX), &seen).await?;
                 }
                 Decision::Finish(outcome) => break outcome,
             }
@@ -164,10 +170,13 @@ impl<'a> Driver<'a> {
             .unwrap_or_else(|_| Decision::Finish(stuck("the strategy panicked".to_owned(), seen)))
     }
 
-    /// Looks, unless the last look is recent and nothing happened since.
+    fn is_old(&self) -> bool {
+        self.parts.tools.clock.now().since(self.looked_at) > self.parts.tools.engine.active_look
+    }
+
+    /// Looks, unless the last look is recent and nothing happened since, or backends would have sent a hint.
     async fn refresh(&mut self) {
-        let old = self.parts.tools.clock.now().since(self.looked_at) > self.parts.tools.engine.active_look;
-        if !self.stale && !old {
+        if !self.stale && (!self.is_old() || self.hints.are_live(self.parts)) {
             return;
         }
         self.hints.open(self.parts, &self.context).await;
@@ -335,6 +344,8 @@ impl<'a> Driver<'a> {
     async fn wait(&mut self, why: WaitReason, until: Timestamp, seen: &Observation) -> Result<(), Stop> {
         let now = seen.now;
         let look_again = now.after(self.pace.next_look(&why, &self.parts.tools.engine));
+        let is_idle = is_idle(&why);
+        let look_again = if is_idle { self.next_idle_look(now) } else { look_again };
         let mut deadline = if until > now { until.min(look_again) } else { look_again };
         if let Some(gate) = self.gates.next_at(now) {
             deadline = deadline.min(gate);
@@ -346,12 +357,21 @@ impl<'a> Driver<'a> {
         }
         let wake = self.sleep(deadline).await?;
         match wake {
-            Wake::Time => self.stale = true,
+            Wake::Time => self.stale = !is_idle || self.parts.tools.clock.now() >= look_again,
             Wake::Control => {}
             Wake::Health => self.pace.quicken(),
             Wake::Hint => self.follow_hint().await,
         }
         Ok(())
+    }
+
+    /// Where backends send hints the next look is far away: what changes is told, and nothing is done without a look.
+    fn next_idle_look(&self, now: Timestamp) -> Timestamp {
+        let engine = &self.parts.tools.engine;
+        if !self.hints.are_live(self.parts) {
+            return now.after(engine.idle_look);
+        }
+        self.looked_at.after(engine.safety_look.max(engine.idle_look)).max(now)
     }
 
     async fn sleep(&mut self, deadline: Timestamp) -> Result<Wake, Stop> {
@@ -416,6 +436,15 @@ impl<'a> Driver<'a> {
         }
         let seen = self.observation();
         self.recorder.live(&seen);
+    }
+}
+
+/// Nothing changes by it: time passes, or a gate is asked.
+fn only_waits(decision: &Decision) -> bool {
+    match decision {
+        Decision::Wait { .. } | Decision::Pause { .. } => true,
+        Decision::Act { commands, .. } => only_gates(commands),
+        Decision::Advance { .. } | Decision::Finish(_) => false,
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::{Problem, report},
     event::Event,
-    model::{DeploymentId, PinnedRelease, Release, SetId, WorkloadId},
+    model::{DeploymentId, PinnedRelease, Release, ReleaseId, SetId, WorkloadId},
     ports::Journal,
 };
 
@@ -18,7 +18,7 @@ const LOOKED_AT: usize = 30;
 
 /// What the journals of a workload say of its past.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(crate) struct History {
     /// The newest deployment that could be read, if it has not ended: the only one that may go on.
     pub(super) open: Option<(Recovery, Vec<Event>)>,
     /// The newest deployment, if a person has to look at it.
@@ -26,7 +26,11 @@ pub(super) struct History {
     /// Older ones that have not ended, newest first.
     pub(super) abandoned: Vec<(Recovery, Vec<Event>)>,
     /// The last succeeded releases, newest first, each once.
-    pub(super) succeeded: Vec<PinnedRelease>,
+    pub(crate) succeeded: Vec<PinnedRelease>,
+    /// The newest release that was resolved, whatever became of it.
+    pub(super) newest: Option<PinnedRelease>,
+    /// The workload was taken down since the last of them was live.
+    pub(super) is_removed: bool,
     /// All releases that were resolved, the newest under each name.
     pub(super) known: KnownReleases,
     /// What could not be read and does not count.
@@ -41,7 +45,7 @@ impl History {
     ///
     /// # Errors
     /// Every journal that cannot be read and may count, by name.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         journal: &dyn Journal,
         workload: &WorkloadId,
         pass_over: &[DeploymentId],
@@ -68,7 +72,9 @@ impl History {
     }
 
     fn take_in(&mut self, workload: &WorkloadId, recovery: Recovery, events: Vec<Event>, newest: bool) {
-        if let Some(Past { pinned, is_live }) = recovery.past(workload) {
+        if let Some(Past { pinned, is_live, is_removed }) = recovery.past(workload) {
+            self.is_removed |= is_removed && self.succeeded.is_empty();
+            self.newest.get_or_insert_with(|| pinned.clone());
             let is_new = self.succeeded.iter().all(|known| known.release.id != pinned.release.id);
             if is_live && is_new && self.succeeded.len() < SUCCEEDED {
                 self.succeeded.push(pinned.clone());
@@ -84,14 +90,32 @@ impl History {
     }
 
     /// The release that is live as far as journals know.
-    pub(super) fn stable(&self) -> Option<&PinnedRelease> {
-        self.succeeded.first()
+    pub(crate) fn stable(&self) -> Option<&PinnedRelease> {
+        self.succeeded.first().filter(|_| !self.is_removed)
+    }
+
+    /// The release of this name, if it was live.
+    ///
+    /// # Errors
+    /// What there is instead.
+    pub(crate) fn release(&self, release: &ReleaseId) -> Result<&PinnedRelease, String> {
+        let found = self.succeeded.iter().find(|known| known.release.id == *release);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = self.succeeded.iter().map(|known| known.release.id.as_str()).collect();
+            if names.is_empty() {
+                return format!("no release was live yet, so {release} was not");
+            }
+            format!(
+                "{release} is not among the last {SUCCEEDED} releases that were live; there is {}",
+                names.join(", ")
+            )
+        })
     }
 
     /// Whether this release was live a little while ago, and is not now.
     pub(super) fn is_return(&self, release: &Release, window: u32) -> bool {
         let window = usize::try_from(window).unwrap_or(usize::MAX);
-        self.succeeded.iter().skip(1).take(window).any(|known| known.release == *release)
+        !self.is_removed && self.succeeded.iter().skip(1).take(window).any(|known| known.release == *release)
     }
 }
 

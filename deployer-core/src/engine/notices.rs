@@ -4,11 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::JoinSet};
 
-use super::call::within;
-use crate::{
-    event::Event,
-    ports::{Clock, Notifier},
-};
+use super::{call::within, parts::Tools};
+use crate::{event::Event, ports::Clock};
 
 /// Events that may wait to be told; more are dropped.
 const QUEUE: usize = 256;
@@ -23,13 +20,13 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    pub(super) fn new(notifiers: &[Arc<dyn Notifier>], clock: &Arc<dyn Clock>, deadline: Duration) -> Self {
+    pub(super) fn new(tools: &Tools) -> Self {
         let mut task = JoinSet::new();
-        if notifiers.is_empty() {
+        if tools.notifiers.is_empty() {
             return Self { queue: None, task };
         }
         let (queue, events) = mpsc::channel(QUEUE);
-        task.spawn(tell(notifiers.to_vec(), Arc::clone(clock), deadline, events));
+        task.spawn(tell(tools.clone(), events));
         Self { queue: Some(queue), task }
     }
 
@@ -50,16 +47,14 @@ impl Notices {
     }
 }
 
-async fn tell(
-    notifiers: Vec<Arc<dyn Notifier>>,
-    clock: Arc<dyn Clock>,
-    deadline: Duration,
-    mut events: mpsc::Receiver<Arc<Event>>,
-) {
+async fn tell(tools: Tools, mut events: mpsc::Receiver<Arc<Event>>) {
+    let deadline = tools.engine.call_deadline;
     while let Some(event) = events.recv().await {
-        for notifier in &notifiers {
-            if let Err(error) = within(&*clock, deadline, "notify", notifier.notify(&event)).await {
-                tracing::warn!(seq = event.seq, error = error.report(), "a notifier could not be told");
+        for notifier in &tools.notifiers {
+            if let Err(error) = within(&*tools.clock, deadline, "notify", notifier.notify(&event)).await {
+                let report = error.report();
+                let error = tools.redactor.text(&report);
+                tracing::warn!(seq = event.seq, %error, "a notifier could not be told");
             }
         }
     }

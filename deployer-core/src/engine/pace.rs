@@ -32,11 +32,7 @@ impl Pace {
         self.advances = 0;
         self.looks = self.looks.saturating_add(1);
         match why {
-            WaitReason::Settling
-            | WaitReason::Baking
-            | WaitReason::BetweenSteps
-            | WaitReason::Gate { .. }
-            | WaitReason::Other { .. } => settings.idle_look,
+            idle if is_idle(idle) => settings.idle_look,
             WaitReason::TargetUnknown { .. } | WaitReason::RouterUnknown { .. } => {
                 doubled(settings.active_look, self.looks.min(4), settings.idle_look)
             }
@@ -87,6 +83,18 @@ impl Pace {
             Some(times) => doubled(settings.first_look / 2, times, settings.active_look),
         }
     }
+}
+
+/// Nothing is under way: only time passes, or somebody thinks.
+pub(super) fn is_idle(why: &WaitReason) -> bool {
+    matches!(
+        why,
+        WaitReason::Settling
+            | WaitReason::Baking
+            | WaitReason::BetweenSteps
+            | WaitReason::Gate { .. }
+            | WaitReason::Other { .. }
+    )
 }
 
 #[cfg(test)]

@@ -5,16 +5,19 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{EngineSettings, ProbeSettings};
+use super::{EngineSettings, Limit, ProbeSettings, wanted::Wanted};
 use crate::{
     event::{CrashKind, StageOutline, UndoKind},
     journal::hex,
     model::{
-        DeploymentId, Epoch, GateBinding, GateId, PinnedRelease, Release, Replicas, RolloutSettings, SetId,
-        StageId, WorkloadId,
+        DeploymentId, Epoch, GateBinding, GateId, PinnedRelease, Replicas, RolloutSettings, SetId, StageId,
+        WorkloadId,
     },
     pipeline::Stage,
-    ports::{CallContext, Clock, Gate, HealthCheck, Journal, Lock, Notifier, Target, TrafficRouter},
+    ports::{
+        CallContext, Clock, Gate, HealthCheck, Journal, Lock, Notifier, RequestStore, Target, TrafficRouter,
+    },
+    redact::Redactor,
     strategy::Strategy,
 };
 
@@ -25,6 +28,9 @@ pub(crate) struct Tools {
     pub(crate) lock: Arc<dyn Lock>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) notifiers: Vec<Arc<dyn Notifier>>,
+    pub(crate) requests: Option<Arc<dyn RequestStore>>,
+    pub(crate) limit: Option<Limit>,
+    pub(crate) redactor: Redactor,
     pub(crate) engine: EngineSettings,
 }
 
@@ -58,7 +64,7 @@ pub(crate) enum StageWork {
 #[derive(Debug)]
 pub(crate) struct RolloutParts {
     pub(crate) workload: WorkloadId,
-    pub(crate) release: Release,
+    pub(crate) wanted: Wanted,
     pub(crate) replicas: Replicas,
     pub(crate) strategy: Arc<dyn Strategy>,
     pub(crate) adopt: Option<SetId>,
@@ -121,7 +127,7 @@ impl Parts {
 #[derive(Serialize)]
 struct HashedRollout<'a> {
     workload: &'a WorkloadId,
-    release: &'a Release,
+    wanted: &'a Wanted,
     replicas: Replicas,
     strategy: &'a str,
     strategy_settings: String,
@@ -134,7 +140,7 @@ impl<'a> HashedRollout<'a> {
     fn of(parts: &'a RolloutParts) -> Self {
         Self {
             workload: &parts.workload,
-            release: &parts.release,
+            wanted: &parts.wanted,
             replicas: parts.replicas,
             strategy: parts.strategy.name(),
             strategy_settings: format!("{:?}", parts.strategy),
@@ -151,12 +157,15 @@ impl StageParts {
             StageWork::Custom(stage) => stage.outline(self.id.clone()),
             StageWork::Rollout(parts) => StageOutline {
                 id: self.id.clone(),
-                what: format!(
-                    "{} rollout of {} to {}",
-                    parts.strategy.name(),
-                    parts.workload,
-                    parts.release.id
-                ),
+                what: match &parts.wanted {
+                    Wanted::Nothing(..) => format!("removal of {}", parts.workload),
+                    Wanted::Current => {
+                        format!("{} rollout of {} as it is", parts.strategy.name(), parts.workload)
+                    }
+                    release => {
+                        format!("{} rollout of {} to {release}", parts.strategy.name(), parts.workload)
+                    }
+                },
                 workload: Some(parts.workload.clone()),
                 undo: UndoKind::Rollout,
                 after_crash: CrashKind::GoesOn,

@@ -8,6 +8,7 @@ use crate::{
     model::{DeploymentId, Epoch, StageId, WorkloadId},
     pipeline::Progress,
     ports::{Clock, Journal, JournalError},
+    redact::Redactor,
     strategy::Observation,
 };
 
@@ -18,6 +19,7 @@ pub(crate) struct Recorder {
     clock: Arc<dyn Clock>,
     bus: EventBus,
     notices: Notices,
+    redactor: Redactor,
     deployment: DeploymentId,
     epoch: Epoch,
     next: u64,
@@ -42,7 +44,8 @@ impl Recorder {
             journal: Arc::clone(&tools.journal),
             clock: Arc::clone(&tools.clock),
             bus,
-            notices: Notices::new(&tools.notifiers, &tools.clock, tools.engine.call_deadline),
+            notices: Notices::new(tools),
+            redactor: tools.redactor.clone(),
             deployment,
             epoch,
             next: before.last().map_or(0, |event| event.seq + 1),
@@ -124,7 +127,7 @@ impl Recorder {
             epoch: self.epoch,
             at: self.clock.now(),
             path: self.path.clone(),
-            kind,
+            kind: self.redactor.event(kind),
         }
     }
 

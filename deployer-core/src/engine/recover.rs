@@ -27,6 +27,8 @@ pub(crate) struct Past {
     pub(crate) pinned: PinnedRelease,
     /// Its release is the one to go back to.
     pub(crate) is_live: bool,
+    /// It took the workload down: there is nothing to go back to.
+    pub(crate) is_removed: bool,
 }
 
 impl Recovery {
@@ -46,7 +48,7 @@ impl Recovery {
             let rollout = &stage.forward.as_ref()?.rollout;
             let artifact = rollout.state.artifact.clone()?;
             let pinned = PinnedRelease { release: rollout.plan.release.clone(), artifact };
-            Some(Past { pinned, is_live: stage.is_live() })
+            Some(Past { pinned, is_live: stage.is_live(), is_removed: stage.is_removed() })
         })
     }
 }
@@ -107,6 +109,7 @@ mod tests {
         Plan {
             workload: WorkloadId::new("web").unwrap(),
             release,
+            pinned: None,
             stable: None,
             stable_set: None,
             replicas: 1,

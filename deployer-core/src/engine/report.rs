@@ -240,6 +240,9 @@ impl Report {
         let subject = self.subject();
         let stable: Vec<_> = self.rollouts.iter().filter_map(|rollout| rollout.stable.clone()).collect();
         match &self.outcome {
+            Some(Outcome::Succeeded) if self.rollouts.is_empty() => {
+                format!("nothing to do: {subject} did what it should")
+            }
             Some(Outcome::Succeeded) => format!("nothing to do: {subject} is live"),
             Some(Outcome::RolledBack { .. } | Outcome::Aborted { .. }) if stable.is_empty() => {
                 format!("nothing served before; mend {subject} and deploy it again")

@@ -179,6 +179,12 @@ impl<'a> Session<'a> {
         super::Driver::new(around, rollout)
     }
 
+    /// The workload whose directory has the journal.
+    pub(super) fn home(&self) -> WorkloadId {
+        let home = self.parts.workloads.first();
+        home.expect("a deployment is of at least one workload: its builder saw to that").clone()
+    }
+
     /// Makes sure that nobody took over.
     pub(crate) async fn renew(&self) -> Result<(), Stop> {
         Ok(self.parts.tools.lock.renew(&self.parts.workloads, self.grant.epoch()).await?)

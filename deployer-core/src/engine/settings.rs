@@ -56,9 +56,17 @@ pub struct EngineSettings {
     /// old a look may be to be decided on. Default 250 ms.
     #[serde(with = "seconds")]
     pub active_look: Duration,
-    /// How often the engine looks while nothing is under way. Hints of the backends wake it earlier. Default 30 s.
+    /// How often the engine looks while nothing is under way and a backend sends no hints of changes, or its stream of
+    /// them broke. Default 30 s.
     #[serde(with = "seconds")]
     pub idle_look: Duration,
+    /// How often the engine looks while nothing is under way and all backends send hints of changes: in case that one
+    /// was lost. Default 1 h.
+    #[serde(with = "seconds")]
+    pub safety_look: Duration,
+    /// How often requests of other processes are looked for, where they can be left. Default 500 ms.
+    #[serde(with = "seconds")]
+    pub request_look: Duration,
     /// How often the lock is renewed while the engine waits; it is renewed before each action too. Default 10 s.
     #[serde(with = "seconds")]
     pub renew_lock: Duration,
@@ -73,6 +81,8 @@ impl Default for EngineSettings {
             first_look: Duration::from_millis(10),
             active_look: Duration::from_millis(250),
             idle_look: Duration::from_secs(30),
+            safety_look: Duration::from_secs(60 * 60),
+            request_look: Duration::from_millis(500),
             renew_lock: Duration::from_secs(10),
         }
     }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    ports::{BackupProvider, Clock, Gate, HealthCheck, Journal, Lock, Notifier, Target, TrafficRouter},
+    ports::{
+        BackupProvider, Clock, Gate, HealthCheck, Journal, Lock, Notifier, RequestStore, Target,
+        TrafficRouter,
+    },
     strategy::Strategy,
 };
 
@@ -35,4 +38,16 @@ macro_rules! shared {
     )*};
 }
 
-shared!(BackupProvider, Clock, Gate, HealthCheck, Journal, Lock, Notifier, Strategy, Target, TrafficRouter);
+shared!(
+    BackupProvider,
+    Clock,
+    Gate,
+    HealthCheck,
+    Journal,
+    Lock,
+    Notifier,
+    RequestStore,
+    Strategy,
+    Target,
+    TrafficRouter
+);

@@ -5,6 +5,7 @@ use super::{
     history::History,
     observe::look,
     parts::RolloutParts,
+    wanted::{Resolved, Wanted},
 };
 use crate::{
     error::Problem,
@@ -40,14 +41,20 @@ impl Start {
             Seen::Unknown { why } => return Err(vec![Problem::new("target", why.clone())]),
         };
         let mut found = strangers(parts, history, view);
+        let resolved = parts.wanted.resolve(history).map_err(|problem| found.push(problem));
         if let Some(Seen::Unknown { why }) = &look.traffic {
             found.push(Problem::new("router", why.clone()));
         }
         let replicas = replicas(parts, view, stable_set.as_ref()).map_err(|problem| found.push(problem));
-        let (Ok(replicas), true) = (replicas, found.is_empty()) else { return Err(found) };
-        let plan = Plan {
+        let (Ok(replicas), Ok(Resolved { release, pinned }), true) = (replicas, resolved, found.is_empty())
+        else {
+            return Err(found);
+        };
+        let mut plan = Plan {
             workload: parts.workload.clone(),
-            release: parts.release.clone(),
+            returning: history.is_return(&release, parts.settings.rollback_window),
+            release,
+            pinned,
             stable,
             stable_set,
             replicas,
@@ -55,9 +62,15 @@ impl Start {
             gates: parts.bindings.clone(),
             target: parts.target.capabilities(),
             router: parts.router.as_ref().map(|router| router.capabilities()),
-            returning: history.is_return(&parts.release, parts.settings.rollback_window),
         };
-        let state = RolloutState::begin(&plan, at);
+        let state = match (&parts.wanted, &plan.pinned) {
+            (Wanted::Nothing(vacate, reason), Some(artifact)) => {
+                (plan.stable, plan.stable_set) = (None, None);
+                let (artifact, vacate) = (artifact.clone(), vacate.clone());
+                RolloutState::removal(&plan, artifact, vacate, reason.clone(), at)
+            }
+            _ => RolloutState::begin(&plan, at),
+        };
         Ok(Self { rollout: Rollout { plan, state }, look, memory, at })
     }
 }
@@ -65,7 +78,7 @@ impl Start {
 /// A set that no journal knows may be the live service: it is never taken for something left over.
 fn strangers(parts: &RolloutParts, history: &History, view: &WorkloadView) -> Vec<Problem> {
     let is_known = |set: &SetId| {
-        *set == SetId::from(&parts.release.id)
+        parts.wanted.set().as_ref() == Some(set)
             || parts.adopt.as_ref() == Some(set)
             || history.known.contains_key(set)
     };

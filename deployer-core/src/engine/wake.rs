@@ -60,6 +60,11 @@ impl Hints {
         }
     }
 
+    /// Whether every backend would tell of a change.
+    pub(super) fn are_live(&self, parts: &RolloutParts) -> bool {
+        self.target.is_some() && (self.router.is_some() || parts.router.is_none())
+    }
+
     /// Waits for a hint, and takes all others that are there too. Cancel safe.
     pub(super) async fn next(&mut self) {
         tokio::select! {

@@ -52,7 +52,10 @@ impl fmt::Display for Text<'_> {
             EventKind::UndoStarted => f.write_str("is being undone"),
             EventKind::UndoFinished => f.write_str("is undone"),
             EventKind::UndoFailed { message } => write!(f, "could not be undone: {message}"),
-            EventKind::Requested { request } => write!(f, "asked for: {}", request.kind),
+            EventKind::Requested { request } => {
+                write!(f, "asked for: {}", request.kind)?;
+                request.posted.as_ref().map_or(Ok(()), |posted| write!(f, ", by {}", posted.by))
+            }
             EventKind::Resolved { resolution: Resolution::Retry, owner } => {
                 write!(f, "what is stuck is tried again, by {owner}")
             }
@@ -61,6 +64,9 @@ impl fmt::Display for Text<'_> {
             }
             EventKind::Resolved { resolution: Resolution::Abandon, owner } => {
                 write!(f, "abandoned by {owner}")
+            }
+            EventKind::RolloutStarted { plan, state, .. } if state.is_removal() => {
+                write!(f, "{} is taken down", plan.workload)
             }
             EventKind::RolloutStarted { plan, state, .. } if !state.is_forward() => {
                 write!(f, "{} is taken back", plan.release.id)?;

@@ -30,9 +30,6 @@ pub use stage::{Stage, StageWithoutCrash, StageWithoutUndo};
 pub use verify::Verify;
 pub use work::Work;
 
-#[cfg(test)]
 pub(crate) use next::{Next, next};
-#[cfg(test)]
-pub(crate) use progress::StagePhase;
-pub(crate) use progress::{Progress, Rollout};
+pub(crate) use progress::{Progress, Rollout, StagePhase};
 pub(crate) use run::run;

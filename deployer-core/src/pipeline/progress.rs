@@ -56,9 +56,16 @@ impl StageProgress {
     /// retired.
     pub(crate) fn is_live(&self) -> bool {
         let Some(RolloutRun { rollout, outcome }) = &self.forward else { return false };
+        let is_removal = rollout.state.is_removal();
         let is_final = rollout.state.is_forward() && rollout.state.phase == Phase::Retiring;
         let is_taken_back = matches!(self.phase, StagePhase::Undoing | StagePhase::Undone);
-        (is_final || *outcome == Some(Outcome::Succeeded)) && !is_taken_back
+        (is_final || *outcome == Some(Outcome::Succeeded)) && !is_taken_back && !is_removal
+    }
+
+    /// It took its workload down.
+    pub(crate) fn is_removed(&self) -> bool {
+        let run = self.forward.as_ref();
+        run.is_some_and(|run| run.rollout.state.is_removal() && run.outcome == Some(Outcome::Succeeded))
     }
 
     /// The run of its rollout that is under way.
@@ -82,6 +89,8 @@ pub(crate) struct Progress {
     pub(crate) paused: bool,
     /// Number of the last request that was taken in.
     pub(crate) last_request: u64,
+    /// Number of the last request of another process that was taken in.
+    pub(crate) last_posted: u64,
     pub(crate) ended: Option<Outcome>,
 }
 
@@ -102,6 +111,7 @@ impl Progress {
             aborted: None,
             paused: false,
             last_request: 0,
+            last_posted: 0,
             ended: None,
         }
     }
@@ -120,6 +130,8 @@ impl Progress {
             (None, EventKind::Resumed { .. } | EventKind::Interrupted { .. }) => {}
             (None, EventKind::Requested { request }) => {
                 self.last_request = self.last_request.max(request.number);
+                let posted = request.posted.as_ref().map_or(0, |posted| posted.number);
+                self.last_posted = self.last_posted.max(posted);
                 match &request.kind {
                     RequestKind::Pause => self.paused = true,
                     RequestKind::Resume => self.paused = false,
@@ -200,6 +212,7 @@ impl Progress {
             (EventKind::Advanced { state, .. }, Some(run)) if run.outcome.is_none() => {
                 run.rollout.state = (**state).clone();
                 self.last_request = self.last_request.max(state.last_request);
+                self.last_posted = self.last_posted.max(state.last_posted);
             }
             (EventKind::Intent { .. }, Some(run)) if run.outcome.is_none() => {}
             (EventKind::RolloutFinished { outcome }, Some(run)) if run.outcome.is_none() => {

@@ -78,8 +78,10 @@ async fn begin(
     parts: &RolloutParts,
     mut rollout: Rollout,
 ) -> Result<Rollout, Stop> {
-    let last_request = session.recorder.progress_so_far().last_request;
-    rollout.state.last_request = rollout.state.last_request.max(last_request);
+    let progress = session.recorder.progress_so_far();
+    let state = &mut rollout.state;
+    state.last_request = state.last_request.max(progress.last_request);
+    state.last_posted = state.last_posted.max(progress.last_posted);
     let started = EventKind::RolloutStarted {
         plan: Box::new(rollout.plan.clone()),
         strategy: parts.strategy.name().to_owned(),

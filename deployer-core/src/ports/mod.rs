@@ -9,6 +9,7 @@ mod journal;
 mod lock;
 mod metrics;
 mod notifier;
+mod requests;
 mod router;
 mod secret;
 mod target;
@@ -25,6 +26,7 @@ pub use journal::{Journal, JournalError};
 pub use lock::{Lock, LockError, LockGrant};
 pub use metrics::{Counts, MetricSource};
 pub use notifier::Notifier;
+pub use requests::{PostedRequest, RequestError, RequestStore};
 pub use router::TrafficRouter;
 pub use secret::{Secret, SecretSource};
 pub use target::{Changes, Target};
@@ -33,7 +35,7 @@ pub use target::{Changes, Target};
 pub use self::{
     backup::MockBackupProvider, clock::MockClock, gate::MockGate, health::MockHealthCheck,
     journal::MockJournal, lock::MockLock, metrics::MockMetricSource, notifier::MockNotifier,
-    router::MockTrafficRouter, secret::MockSecretSource, target::MockTarget,
+    requests::MockRequestStore, router::MockTrafficRouter, secret::MockSecretSource, target::MockTarget,
 };
 
 /// What a call to a backend returns.

@@ -35,27 +35,39 @@ fn is_served(s: &Situation<'_>) -> bool {
 }
 
 fn take_down(s: &Situation<'_>, others: &[&SetSeen], page: &Maintenance) -> Decision {
-    if let Some(traffic) = s.traffic() {
-        if !matches!(traffic.split, Split::Maintenance(_)) {
-            let commands = vec![Command::Shift(Split::Maintenance(page.clone()))];
-            return Decision::Act { commands, why: "nothing may serve while sets change".into() };
-        }
-        let running = others.iter().flat_map(|set| set.instances.iter().filter(|i| i.counts()));
-        if let Some(decision) = traffic::proven(s).or_else(|| traffic::drained(s, running)) {
-            return decision;
-        }
+    clear_rotation(s, others, Split::Maintenance(page.clone()))
+        .unwrap_or_else(|| remove_sets(s, others, "take down what is replaced"))
+}
+
+/// The next move until nothing serves and requests to these sets have ended; `None` then. Without a router at once.
+pub(super) fn clear_rotation(s: &Situation<'_>, leaving: &[&SetSeen], empty: Split) -> Option<Decision> {
+    let traffic = s.traffic()?;
+    let is_clear = match (&traffic.split, &empty) {
+        (Split::Maintenance(_), _) => true,
+        (Split::Serve { shares, .. }, Split::Serve { .. }) => shares.is_empty(),
+        (Split::Serve { .. }, Split::Maintenance(_)) => false,
+    };
+    if !is_clear {
+        let commands = vec![Command::Shift(empty)];
+        return Some(Decision::Act { commands, why: "nothing may serve while sets change".into() });
     }
+    let running = leaving.iter().flat_map(|set| set.instances.iter().filter(|i| i.counts()));
+    traffic::proven(s).or_else(|| traffic::drained(s, running))
+}
+
+/// Removes sets, and waits until they are gone.
+pub(super) fn remove_sets(s: &Situation<'_>, sets: &[&SetSeen], why: &'static str) -> Decision {
     let is_up = |set: &&&SetSeen| {
         set.instances.is_empty() || set.instances.iter().any(|i| !i.is_stopping() && !i.unknown)
     };
-    let commands: Vec<_> = others.iter().filter(is_up).map(|set| Command::Remove(set.set.clone())).collect();
-    if commands.is_empty() {
-        if let Some(place) = s.seen.unknown_places.first() {
-            return s.wait(WaitReason::TargetUnknown { why: format!("{}: {}", place.place, place.why) });
-        }
-        let stopping =
-            others.iter().flat_map(|set| &set.instances).filter(|i| InstanceSeen::is_stopping(i)).count();
-        return s.wait(WaitReason::Stopping { instances: u32::try_from(stopping).unwrap_or(u32::MAX) });
+    let commands: Vec<_> = sets.iter().filter(is_up).map(|set| Command::Remove(set.set.clone())).collect();
+    if !commands.is_empty() {
+        return Decision::Act { commands, why: why.into() };
     }
-    Decision::Act { commands, why: "take down what is replaced".into() }
+    if let Some(place) = s.seen.unknown_places.first() {
+        return s.wait(WaitReason::TargetUnknown { why: format!("{}: {}", place.place, place.why) });
+    }
+    let stopping =
+        sets.iter().flat_map(|set| &set.instances).filter(|i| InstanceSeen::is_stopping(i)).count();
+    s.wait(WaitReason::Stopping { instances: u32::try_from(stopping).unwrap_or(u32::MAX) })
 }

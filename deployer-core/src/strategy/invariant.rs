@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     Budget, Command, InstanceSeen, Observation, Phase, Plan, RolloutState, Seen, SetSeen, Situation,
-    Strategy, Tally,
+    Strategy, Tally, Vacate,
 };
 use crate::model::{InFlight, InstanceId, Proof, SetId, SetSpec, Split};
 
@@ -201,7 +201,7 @@ fn shift(s: &Situation<'_>, split: &Split) -> Verdict {
         members += share.members.len();
         shares.push((&share.set, share.weight, well, s.tally_of(set)));
     }
-    if members == 0 {
+    if members == 0 && s.state.vacate != Some(Vacate::EmptyRotation) {
         return broken("capacity", "the rotation would be empty");
     }
     keeps_floor(s, after)?;

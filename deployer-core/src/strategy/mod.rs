@@ -19,6 +19,7 @@ mod plan;
 mod preview;
 mod provision;
 mod recreate;
+mod removal;
 mod request;
 mod rollback;
 mod rolling;
@@ -35,13 +36,16 @@ pub use decision::{Command, Decision, Outcome, PauseReason, WaitReason};
 pub use delegated::{Delegated, DelegatedSettings};
 pub use health::{HealthSettings, Probe, ProbeHistory};
 pub use observation::{
-    CommandFailure, CommandKind, GateSeen, InstanceSeen, Observation, PlaceSeen, Request, RequestKind, Seen,
-    SetSeen, TrafficSeen,
+    CommandFailure, CommandKind, GateSeen, InstanceSeen, Observation, PlaceSeen, Posted, Request,
+    RequestKind, Seen, SetSeen, TrafficSeen,
 };
 pub use plan::{Budget, Plan};
 pub use preview::{Preview, PreviewStep, preview};
 pub use recreate::{Recreate, RecreateSettings};
+pub use removal::Vacate;
 pub use rolling::{Rolling, RollingSettings};
 pub use situation::{Situation, Tally};
 pub use state::{Cause, Direction, GateRecord, Phase, RolloutState, Timer, Verdict};
 pub use step::step;
+
+pub(crate) use removal::Removal;

@@ -155,6 +155,18 @@ pub struct Request {
     pub number: u64,
     /// What is asked.
     pub kind: RequestKind,
+    /// Where it came from, if another process posted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posted: Option<Posted>,
+}
+
+/// Where a request of another process came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    /// Its number where it was posted: grows by one with each that is posted for a deployment, starting at 1.
+    pub number: u64,
+    /// Who posted it.
+    pub by: String,
 }
 
 /// Kinds of commands that can be refused for good.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{RolloutState, Strategy};
 use crate::model::{
-    GateBinding, PinnedRelease, Release, RolloutSettings, RouterCapabilities, SetId, TargetCapabilities,
-    WorkloadId,
+    Artifact, GateBinding, PinnedRelease, Release, RolloutSettings, RouterCapabilities, SetId,
+    TargetCapabilities, WorkloadId,
 };
 
 /// How far the actions of a strategy may move a workload.
@@ -25,6 +25,9 @@ impl Budget {
     /// there was, as the old set may have it.
     pub fn of(strategy: &dyn Strategy, plan: &Plan, state: &RolloutState) -> Self {
         let budget = strategy.budget(state.replicas, &plan.target);
+        if state.vacate.is_some() {
+            return Self { min_available: 0, keeps_old: false, ..budget };
+        }
         let largest = plan.replicas.max(state.largest);
         if !budget.keeps_old || largest <= state.replicas {
             return budget;
@@ -40,6 +43,9 @@ pub struct Plan {
     pub workload: WorkloadId,
     /// The new release.
     pub release: Release,
+    /// What it was resolved to when it was live before, where it has to be exactly that again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Artifact>,
     /// The last succeeded release, if there is one: where a failing rollout goes back to. Its set may have been
     /// removed from the target since.
     pub stable: Option<PinnedRelease>,

@@ -152,13 +152,14 @@ impl<'a> LittleWorld<'a> {
     }
 
     fn request(&mut self, state: &RolloutState, kind: RequestKind) {
-        self.seen.requests.push(Request { number: state.last_request + 1, kind });
+        self.seen.requests.push(Request { number: state.last_request + 1, kind, posted: None });
     }
 
     fn carry_out(&mut self, command: &Command, state: &RolloutState) {
         match command {
             Command::Prepare(release) => {
-                let artifact = Artifact { digest: Arc::from("preview"), detail: serde_json::Value::Null };
+                let unknown = || Artifact { digest: Arc::from("preview"), detail: serde_json::Value::Null };
+                let artifact = self.plan.pinned.clone().unwrap_or_else(unknown);
                 self.seen.prepared.push((release.clone(), artifact));
             }
             Command::Apply(spec) => self.resize(spec, state),

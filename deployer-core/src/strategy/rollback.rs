@@ -4,11 +4,14 @@
 use super::{
     Cause, Command, Decision, Direction, Outcome, SetSeen, Situation, WaitReason, delegated,
     exchange::{Exchange, exchange},
-    interrupt, traffic,
+    interrupt, removal, traffic,
 };
 use crate::model::{Maintenance, SetId, Split, WayBack};
 
 pub(super) fn decide(s: &Situation<'_>) -> Decision {
+    if let Some(vacate) = &s.state.vacate {
+        return removal::take_down(s, vacate).unwrap_or_else(|| finish(s));
+    }
     let Some(stable) = &s.state.stable else { return without_stable(s) };
     if s.plan.target.delegates && !s.has_router() && s.budget.max_total == u32::MAX {
         return delegated::become_release(s, stable).unwrap_or_else(|| finish(s));
@@ -34,12 +37,14 @@ fn finish(s: &Situation<'_>) -> Decision {
         Direction::Backward { cause: Cause::AbortRequested { reason } } => {
             Decision::Finish(Outcome::Aborted { reason: reason.clone() })
         }
+        Direction::Backward { cause: Cause::RemovalRequested { .. } } => Decision::Finish(Outcome::Succeeded),
         Direction::Backward { cause } => Decision::Finish(Outcome::RolledBack { cause: cause.clone() }),
         Direction::Forward => s.wait(WaitReason::Other { why: "nothing to go back from".into() }),
     }
 }
 
-/// A first deployment has nothing to go back to: what has served nobody is removed, the rest is for a person.
+/// A first rollout that fails has nothing to go back to: what has served nobody is removed. What serves may be better
+/// than nothing, which is for a person to say.
 fn without_stable(s: &Situation<'_>) -> Decision {
     let set = s.set(&s.state.candidate);
     if set.is_none() {
@@ -50,7 +55,7 @@ fn without_stable(s: &Situation<'_>) -> Decision {
         None => s.tally(&s.state.candidate).available > 0,
     };
     if serves {
-        let why = "this is the first release: there is none to go back to, and it is serving".to_owned();
+        let why = "this is the first release: there is none to go back to, and it is serving; deploy a better one, or remove the workload".to_owned();
         return Decision::Finish(Outcome::Stuck { why, left: vec![format!("set {}", s.state.candidate)] });
     }
     let stopping = |set: &SetSeen| {

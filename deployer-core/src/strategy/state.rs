@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Vacate;
 use crate::model::{Artifact, AttachPoint, GateId, InstanceId, SetId, StageId, Timestamp};
 
 /// Which way a rollout goes. It turns at most once.
@@ -62,6 +63,11 @@ pub enum Cause {
         /// The reason given.
         reason: String,
     },
+    /// The workload is taken down on purpose.
+    RemovalRequested {
+        /// The reason given.
+        reason: String,
+    },
     /// Another stage of the pipeline failed.
     StageFailed {
         /// Which stage.
@@ -82,6 +88,7 @@ impl fmt::Display for Cause {
             Self::NoProgress { waiting_for } => write!(f, "no progress: {waiting_for}"),
             Self::CommandFailed { reason } => write!(f, "a command was refused: {reason}"),
             Self::AbortRequested { reason } => write!(f, "aborted by request: {reason}"),
+            Self::RemovalRequested { reason } => write!(f, "removed by request: {reason}"),
             Self::StageFailed { stage, reason } => write!(f, "stage {stage} failed: {reason}"),
         }
     }
@@ -215,6 +222,14 @@ pub struct RolloutState {
     pub promoted_fully: bool,
     /// Number of the last request that was taken in.
     pub last_request: u64,
+    /// Number of the last request from outside that was taken in. Those that other processes post are numbered by who
+    /// keeps them, so each is taken in once even if the process dies between the two.
+    #[serde(default)]
+    pub last_posted: u64,
+    /// It goes back to nothing: the workload is taken down, and this is what its traffic gets. Otherwise what serves
+    /// is never taken away without a successor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vacate: Option<Vacate>,
     /// Private memory of a custom strategy, at most 16 KiB as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<serde_json::Value>,
@@ -244,21 +259,51 @@ impl RolloutState {
             promoted: None,
             promoted_fully: false,
             last_request: 0,
+            last_posted: 0,
+            vacate: None,
             memory: None,
         }
     }
 
-    /// The memory of a rollout that succeeded, turned round: what it put live is taken back.
+    /// The memory of a rollout that succeeded, turned round: what it put live is taken back. Where nothing served before
+    /// it, nothing serves after it, if the router has an answer for that.
     #[must_use]
     pub fn undo(&self, plan: &super::Plan, cause: Cause, now: Timestamp) -> Self {
+        let can_vacate = plan.router.as_ref().is_none_or(|router| router.maintenance);
+        let vacate = (plan.stable_set.is_none() && can_vacate).then(Vacate::default);
         Self {
             direction: Direction::Backward { cause },
             phase: Phase::Provisioning,
             replicas: self.replicas,
             artifact: self.artifact.clone(),
             last_request: self.last_request,
+            last_posted: self.last_posted,
+            vacate,
             ..Self::begin(plan, now)
         }
+    }
+
+    /// The memory of a removal: a way back that leads to nothing. `artifact` is what runs.
+    #[must_use]
+    pub fn removal(
+        plan: &super::Plan,
+        artifact: Artifact,
+        vacate: Vacate,
+        reason: String,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            direction: Direction::Backward { cause: Cause::RemovalRequested { reason } },
+            phase: Phase::Provisioning,
+            artifact: Some(artifact),
+            vacate: Some(vacate),
+            ..Self::begin(plan, now)
+        }
+    }
+
+    /// Whether it takes a workload down on purpose.
+    pub fn is_removal(&self) -> bool {
+        matches!(&self.direction, Direction::Backward { cause: Cause::RemovalRequested { .. } })
     }
 
     /// The same memory in the hands of another process: the time in which nobody drove it is not lack of progress.

@@ -128,6 +128,13 @@ fn prepare(s: &Situation<'_>) -> Option<Decision> {
         let commands = vec![Command::Prepare(release.clone())];
         return Some(Decision::Act { commands, why: "resolve and pull the release".into() });
     };
+    if let Some(pinned) = s.plan.pinned.as_ref().filter(|pinned| pinned.digest != artifact.digest) {
+        let problem = format!(
+            "release {release} was {} when it was live and resolves to {} now; what it was made of has changed: deploy it under a new name",
+            pinned.digest, artifact.digest
+        );
+        return Some(Decision::Finish(Outcome::Refused { problems: vec![problem] }));
+    }
     let other =
         |set: &super::SetSeen| set.instances.iter().any(|i| i.exists() && i.digest != artifact.digest);
     if s.set(&s.state.candidate).is_some_and(other) {

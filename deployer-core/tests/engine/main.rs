@@ -4,6 +4,12 @@
 
 mod builder;
 mod crash;
+mod limit;
+mod operations;
+mod past;
+mod redaction;
+mod removal;
+mod requests;
 mod rollout;
 mod waiting;
 mod world;

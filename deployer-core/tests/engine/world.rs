@@ -63,6 +63,14 @@ pub(crate) struct Inner {
     pub(crate) violations: Vec<String>,
     /// Each look leads to a hint.
     pub(crate) noisy: bool,
+    /// Instances that are born as this one or later never become healthy.
+    pub(crate) sick_from: Option<u16>,
+    /// What backends and instances echo.
+    pub(crate) echo: String,
+    /// What releases resolve to is different today.
+    pub(crate) moved: bool,
+    /// The router has no maintenance page.
+    pub(crate) no_page: bool,
     points: u32,
     crash_at: Option<u32>,
 }
@@ -128,6 +136,11 @@ impl World {
             .collect()
     }
 
+    /// What the router was told last.
+    pub(crate) fn split(&self) -> Option<Split> {
+        self.inner().split.clone()
+    }
+
     /// Kills an instance of a set, as if it had died by itself.
     pub(crate) fn kill_one(&self, set: &str) {
         let mut inner = self.inner();
@@ -160,7 +173,9 @@ impl World {
             && *left > 0
         {
             *left -= 1;
-            return Err(BackendError::new(*kind, name, "as the test wants it"));
+            let kind = *kind;
+            let message = format!("as the test wants it{}", inner.echo);
+            return Err(BackendError::new(kind, name, message));
         }
         Ok(())
     }
@@ -246,7 +261,9 @@ impl Target for World {
     async fn prepare(&self, _context: &CallContext, release: &Release) -> Result<Artifact> {
         self.point().await;
         self.call("prepare")?;
-        Ok(Artifact { digest: format!("sha:{}", release.artifact).into(), detail: serde_json::Value::Null })
+        let moved = if self.inner().moved { "-moved" } else { "" };
+        let digest = format!("sha:{}{moved}", release.artifact).into();
+        Ok(Artifact { digest, detail: serde_json::Value::Null })
     }
 
     async fn apply(&self, context: &CallContext, release: &PinnedRelease, spec: &SetSpec) -> Result<()> {
@@ -325,7 +342,7 @@ impl Target for World {
 
     async fn evidence(&self, _context: &CallContext, instance: &InstanceId) -> Result<Evidence> {
         self.call("evidence")?;
-        let log = format!("starting {instance}\nno database\n");
+        let log = format!("starting {instance}\nno database{}\n", self.inner().echo);
         Ok(Evidence { log, exit: None, events: Vec::new() })
     }
 }
@@ -341,7 +358,7 @@ impl TrafficRouter for World {
             weights: true,
             header_routes: true,
             cookie_routes: true,
-            maintenance: true,
+            maintenance: !self.inner().no_page,
             members: true,
             proves: true,
             counts_in_flight: true,
@@ -397,7 +414,9 @@ impl HealthCheck for World {
     async fn probe(&self, _context: &CallContext, instance: &Instance) -> Probe {
         let inner = self.inner();
         let bad = inner.bad.iter().any(|release| instance.id.as_str().starts_with(release.as_str()));
-        if bad { Probe::Failed { why: "status 500".into() } } else { Probe::Ok }
+        let number = instance.address.map_or(0, |address| address.port());
+        let bad = bad || inner.sick_from.is_some_and(|sick| number >= sick);
+        if bad { Probe::Failed { why: format!("status 500{}", inner.echo) } } else { Probe::Ok }
     }
 }
 

@@ -135,6 +135,7 @@ impl Case {
             plan,
             stable: (!first).then_some(0),
             candidate: 1,
+            removes: false,
             start: self.start,
             scales: vec![self.replicas + 1, self.replicas.saturating_sub(1).max(1)],
             limits: self.limits,
@@ -193,6 +194,17 @@ impl Case {
 }
 
 impl Case {
+    /// A release that is whole and serves is taken down, with nothing in its place.
+    pub(super) fn removal(self) -> Scenario {
+        let mut scenario = self.recreate();
+        scenario.name = scenario.name.replacen("recreate", "removal", 1);
+        scenario.removes = true;
+        (scenario.stable, scenario.candidate) = (None, 0);
+        scenario.plan.release = names::release(0);
+        (scenario.plan.stable, scenario.plan.stable_set) = (None, None);
+        scenario
+    }
+
     /// The platform replaces releases by itself.
     pub(super) fn delegated(self) -> Scenario {
         let strategy = Delegated::new(DelegatedSettings { bake: TICK });
@@ -234,6 +246,34 @@ pub(super) fn superseding(base: &Scenario) -> Vec<Scenario> {
     all
 }
 
+/// A rollout that begins wherever a removal was when its process died.
+fn after_half_a_removal(removal: &Scenario, mut next: Scenario) -> Scenario {
+    let left = search::left_behind(&mut Lab::new(removal, &Production));
+    let worlds: Vec<World> = left.into_iter().map(|(_, world)| world).collect();
+    next.name = format!("{} from {} worlds left by {}", next.name, worlds.len(), removal.name);
+    next.start = Start::HalfWay(worlds);
+    next
+}
+
+/// Taking a workload down, and putting a release live in the middle of that.
+fn removals() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for router in [Router::Proves, Router::Silent, Router::None] {
+        all.push(Case::new(1, router).limits(2, 2, 0).removal());
+        all.push(Case::new(2, router).limits(2, 2, 0).removal());
+        all.push(Case::new(4, router).limits(1, 1, 0).core().removal());
+        let case = || Case::new(2, router).limits(1, 0, 0).core();
+        let removal = case().removal();
+        all.push(after_half_a_removal(&removal, case().rolling(1, 0, None)));
+        all.push(after_half_a_removal(&removal, case().recreate()));
+        if router != Router::None {
+            all.push(after_half_a_removal(&removal, case().blue_green(100)));
+            all.push(after_half_a_removal(&removal, case().canary(&[50], StepPause::None)));
+        }
+    }
+    all
+}
+
 /// Lets a share of the new instances fail.
 pub(super) fn tolerant(settings: &mut RolloutSettings) {
     settings.failure_ratio = Percent::new(50).expect("at most 100");
@@ -255,6 +295,7 @@ pub(super) fn all() -> Vec<Scenario> {
     all.extend(settings_of_all());
     all.extend(four_instances());
     all.extend(half_way());
+    all.extend(removals());
     all
 }
 

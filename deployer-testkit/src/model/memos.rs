@@ -130,6 +130,8 @@ fn age(state: &mut RolloutState, ticks: u8, gate_deadline: u8) {
         promoted: _,
         promoted_fully: _,
         last_request: _,
+        last_posted: _,
+        vacate: _,
         memory: _,
     } = state;
     // The clock that stands still does not pass.

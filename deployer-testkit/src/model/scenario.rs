@@ -77,6 +77,8 @@ pub(super) struct Scenario {
     pub(super) stable: Option<u8>,
     /// Number of the new set.
     pub(super) candidate: u8,
+    /// It takes the workload down.
+    pub(super) removes: bool,
     /// How it starts.
     pub(super) start: Start,
     /// Sizes that a person may ask for.
@@ -175,6 +177,7 @@ pub(super) fn plan(
     Plan {
         workload: names::workload(),
         release: names::release(1),
+        pinned: None,
         stable: Some(names::pinned(0)),
         stable_set: Some(names::set_id(0)),
         replicas,

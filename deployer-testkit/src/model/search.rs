@@ -7,7 +7,7 @@ use std::{
 };
 
 use deployer_core::strategy::{
-    Command, Decision, Observation, Outcome, Phase, RolloutState, Strategy, invariant,
+    Command, Decision, Observation, Outcome, Phase, RolloutState, Strategy, Vacate, invariant,
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     lab::Lab,
     liveness,
     memos::NOW,
-    names::SETS,
+    names::{self, SETS},
     nature::{self, Left},
     oracle::{self, Broken},
     scenario::{Scenario, Start},
@@ -333,7 +333,13 @@ fn outcome_name(outcome: &Outcome) -> &'static str {
 /// The worlds in which a scenario begins.
 fn beginnings(lab: &mut Lab<'_>) -> Vec<World> {
     let scenario: &Scenario = lab.scenario;
-    let memo = lab.memos.number(RolloutState::begin(&scenario.plan, NOW));
+    let state = if scenario.removes {
+        let artifact = names::pinned(scenario.candidate).artifact;
+        RolloutState::removal(&scenario.plan, artifact, Vacate::default(), "no longer needed".to_owned(), NOW)
+    } else {
+        RolloutState::begin(&scenario.plan, NOW)
+    };
+    let memo = lab.memos.number(state);
     match &scenario.start {
         Start::Nothing => vec![World { memo, ..World::empty() }],
         Start::Whole => vec![World { memo, ..whole(lab) }],

@@ -178,7 +178,7 @@ fn requests(lab: &Lab<'_>, world: &World) -> Vec<Request> {
     let waiting = world.requests.iter().filter(|kind| **kind != 0);
     waiting
         .zip(1..)
-        .map(|(kind, number)| Request { number, kind: request(&lab.scenario.scales, *kind) })
+        .map(|(kind, number)| Request { number, kind: request(&lab.scenario.scales, *kind), posted: None })
         .collect()
 }
 

@@ -250,6 +250,7 @@ fn plan(replicas: u32) -> Result<Plan, String> {
     Ok(Plan {
         workload: WorkloadId::new("web").map_err(|e| e.to_string())?,
         release: release("v2")?,
+        pinned: None,
         stable: Some(PinnedRelease { release: release("v1")?, artifact: artifact("one") }),
         stable_set: Some(SetId::new("v1").map_err(|e| e.to_string())?),
         replicas,

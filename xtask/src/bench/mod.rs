@@ -2,6 +2,7 @@
 
 mod cpu;
 mod decisions;
+mod fleet;
 mod rollout;
 mod run;
 

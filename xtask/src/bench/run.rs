@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use serde::Serialize;
 
-use super::{cpu, decisions, rollout};
+use super::{cpu, decisions, fleet, rollout};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -14,12 +14,16 @@ struct Figures {
     decisions: Vec<decisions::Decisions>,
     rollout: rollout::Rollout,
     cpu: cpu::Cpu,
+    fleet: fleet::Fleet,
     /// Bounds that were missed.
     missed: Vec<String>,
 }
 
 /// Runs all measurements.
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    if arguments.iter().any(|argument| argument == "fleet") {
+        return fleet_alone();
+    }
     let json = arguments.iter().any(|argument| argument == "--json");
     match figures() {
         Ok(figures) => {
@@ -36,12 +40,32 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
 }
 
+/// The one measurement that a busy machine does not spoil: it counts CPU time and memory.
+fn fleet_alone() -> ExitCode {
+    let measured = runtime().and_then(|runtime| runtime.block_on(fleet::measure()));
+    match measured {
+        Ok(fleet) => {
+            println!("{}", fleet_line(&fleet));
+            if fleet.kib_each <= fleet::MOST_KIB { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            println!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
+}
+
 fn figures() -> Result<Figures, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = runtime()?;
     let decisions = vec![decisions::measure(10)?, decisions::measure(10_000)?];
     let rollout = runtime.block_on(rollout::measure(5))?;
     let cpu = runtime.block_on(cpu::measure(6))?;
-    let mut figures = Figures { decisions, rollout, cpu, missed: Vec::new() };
+    let fleet = runtime.block_on(fleet::measure())?;
+    let mut figures = Figures { decisions, rollout, cpu, fleet, missed: Vec::new() };
     figures.missed = missed(&figures);
     Ok(figures)
 }
@@ -62,6 +86,8 @@ fn missed(figures: &Figures) -> Vec<String> {
     }
     bound(figures.rollout.ratio <= 1.05, "rollout time at most 1.05 × its floor");
     bound(figures.cpu.ratio <= 1.4, "CPU time a request at most 1.4 × that of nginx");
+    let what = format!("{} KiB a deployment, with its fake world, when 1 000 run at once", fleet::MOST_KIB);
+    bound(figures.fleet.kib_each <= fleet::MOST_KIB, &what);
     missed
 }
 
@@ -86,6 +112,20 @@ fn text(figures: &Figures) -> String {
         "CPU a request at {}/s: proxy {:.1} µs, nginx {:.1} µs, ratio {:.2} (median of {} interleaved rounds)",
         c.rate, c.proxy_micros, c.nginx_micros, c.ratio, c.rounds
     ));
+    lines.push(fleet_line(&figures.fleet));
     lines.extend(figures.missed.iter().map(|what| format!("MISSED: {what}")));
     lines.join("\n")
+}
+
+fn fleet_line(f: &fleet::Fleet) -> String {
+    format!(
+        "{} deployments at once: {:.1} s, each {:.0} KiB, {:.2} ms of CPU, {:.0} decisions and {:.0} actions; while it waits {:.0} µs of CPU a second",
+        f.deployments,
+        f.seconds,
+        f.kib_each,
+        f.cpu_millis_each,
+        f.decisions_each,
+        f.actions_each,
+        f.idle_micros_each
+    )
 }

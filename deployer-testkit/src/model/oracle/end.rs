@@ -26,7 +26,10 @@ pub(in super::super) fn finish(
     let forward = state.direction == Direction::Forward;
     let kept = match outcome {
         Outcome::Succeeded if forward => Some(lab.scenario.candidate),
-        Outcome::RolledBack { .. } | Outcome::Aborted { .. } if !forward => lab.scenario.stable,
+        Outcome::Succeeded if lab.scenario.removes => None,
+        Outcome::RolledBack { .. } | Outcome::Aborted { .. } if !forward && !lab.scenario.removes => {
+            lab.scenario.stable
+        }
         Outcome::Succeeded | Outcome::RolledBack { .. } | Outcome::Aborted { .. } => {
             return broken("the direction is the other one".to_owned());
         }

@@ -1,0 +1,7 @@
+//! Known secret values taken out of text that backends echo, at the one place where text goes out.
+
+mod event;
+mod forms;
+mod redactor;
+
+pub use redactor::Redactor;
