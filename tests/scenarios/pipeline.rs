@@ -9,6 +9,7 @@ use deployer::{
     engine::{Deployment, DeploymentBuilder},
     error::DeployError,
     model::WorkloadId,
+    operations::{HistoryEntry, Operations},
     pipeline::{Hook, Pipeline, PipelineBuilder, Stage, StageError},
     ports::SystemClock,
 };
@@ -96,4 +97,44 @@ pub(crate) async fn a_hook_that_fails_touches_no_instance_and_shows_what_it_said
     assert!(text.contains("did not end within 9s"), "{text}");
     assert_eq!(scene.written(), before, "no instance and no route was touched");
     scene.assert_live("v1");
+}
+
+pub(crate) async fn a_rollback_to_an_unknown_release_stops_nothing_and_runs_nothing_after_it() {
+    let scene = Scene::serving(2).await;
+    let before = scene.written();
+    let ran = Arc::new(Mutex::new(false));
+    let seen = ran.clone();
+    let after = Stage::new("announce", move |_| {
+        *seen.lock().unwrap() = true;
+        async { Ok(()) }
+    });
+    let back = rollout(&scene, "web", "v2").roll_back_to("v7");
+    let deployment = pipeline(&scene).rollout("web", back).stage(after.no_undo().repeatable());
+    let error = deployment.build().unwrap().run().await.unwrap_err();
+    let DeployError::Refused(problems) = &error else { panic!("{error}") };
+    assert!(problems[0].message.contains("v7") && problems[0].message.contains("v1"), "{problems:?}");
+    assert!(!*ran.lock().unwrap());
+    assert_eq!(scene.written(), before);
+    scene.assert_live("v1");
+}
+
+pub(crate) async fn a_rollback_takes_that_release_whole_and_the_history_has_both_moves() {
+    let scene = Scene::serving(2).await;
+    scene.go_live("v2").await;
+    let operations = Operations::new(scene.journal.clone());
+    let pinned = operations.release(&scene.workload, &"v1".try_into().unwrap()).await.unwrap();
+    let back = scene.deployment("v2", rolling(1, 0)).roll_back_to("v1");
+    back.build().unwrap().run().await.unwrap();
+    scene.assert_live("v1");
+    let digests = scene.world.digests(&scene.workload);
+    assert!(digests.iter().all(|(_, digest)| *digest == pinned.artifact.digest), "{digests:?}");
+    let history = operations.history(&scene.workload).await.unwrap();
+    let moves: Vec<String> = history
+        .iter()
+        .map(|entry| match entry {
+            HistoryEntry::Deployment(past) => past.releases[0].release.to_string(),
+            HistoryEntry::Unreadable(unreadable) => panic!("{unreadable:?}"),
+        })
+        .collect();
+    assert_eq!(moves, ["v1", "v2", "v1"]);
 }

@@ -27,7 +27,8 @@ usage: cargo xtask <command>
   bench fleet    only a thousand deployments at once: memory and CPU time of one
   model [word…]  every state that the strategies can get into with a few instances; words choose scenarios
   model --planted  whether bugs on purpose are found
-  fuzz [target…] the corpus of each target, and changes of it by chance; --seconds N a target, --seed N
+  fuzz [target…] the corpus of each target, and changes of it by chance; --seconds N a target, --seed N;
+                 --renew writes the journals of the corpus anew
   mutants        mistakes planted in the strategies, and whether tests find them; goes on where it stopped, for as
                  long as --minutes says; --missed plants again what was missed
   scenarios      the field's scenarios in the fake world, and their table; with --write the one in the repository is renewed

@@ -4,6 +4,7 @@
 
 mod mutator;
 mod run;
+mod seeds;
 mod targets;
 
 pub(crate) use run::run;

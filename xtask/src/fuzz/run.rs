@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     mutator::Mutator,
+    seeds,
     targets::{LIMIT, TARGETS, Target},
 };
 use crate::command::Place;
@@ -39,6 +40,7 @@ fn run_inside(arguments: &[String]) -> Result<(), Failure> {
         match word.as_str() {
             "--seconds" => seconds = number()??,
             "--seed" => seed = number()??,
+            "--renew" => return seeds::renew(&Place::find()?.root.join("fuzz/corpus")),
             name if TARGETS.iter().any(|target| target.name == name) => wanted.push(name),
             other => return Err(format!("unknown argument {other:?}; targets are {}", names()).into()),
         }
