@@ -12,10 +12,10 @@ use std::{
 use async_trait::async_trait;
 use deployer_core::{
     error::{BackendError, ErrorKind},
-    model::{BackupKey, DeploymentId},
+    model::{BackupKey, DeploymentId, Timestamp},
     ports::{
-        Backup, BackupProvider, BackupRequest, CallContext, Confirmation, Preflight, RestorePlace,
-        RestoreReport, RestoreTo, Result, VerifyLevel,
+        Backup, BackupProvider, BackupRequest, BackupSource, CallContext, Confirmation, Preflight,
+        RestorePlace, RestoreReport, RestoreTo, Result, VerifyLevel,
     },
 };
 use deployer_testkit::conformance::{self, BackupRig, BackupStand, Damage};
@@ -27,6 +27,9 @@ use crate::backups::{DiskStand, Kind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     PreflightMakes,
+    ClaimsProof,
+    LeavesHalf,
+    PretendsLive,
     AlwaysNew,
     TakesForeignKey,
     OneAtATime,
@@ -58,8 +61,12 @@ enum Fault {
 }
 
 /// Each with the check that has to find it.
-const FAULTS: [(Fault, &str); 29] = [
+const FAULTS: [(Fault, &str); 34] = [
     (Fault::PreflightMakes, "preflight-has-no-effect"),
+    (Fault::ClaimsProof, "a-backup-says-what-it-is"),
+    (Fault::LeavesHalf, "a-dropped-create-leaves-nothing-half-made"),
+    (Fault::LeavesHalf, "a-late-create-leaves-nothing-half-made"),
+    (Fault::PretendsLive, "what-cannot-be-swapped-in-is-refused"),
     (Fault::AlwaysNew, "the-same-key-is-the-same-backup"),
     (Fault::TakesForeignKey, "a-key-of-another-source-is-refused"),
     (Fault::OneAtATime, "two-creates-at-once-are-one"),
@@ -83,6 +90,7 @@ const FAULTS: [(Fault, &str); 29] = [
     (Fault::OnceForAll, "another-deployment-restores-anew"),
     (Fault::RefusalTouchesLive, "an-unknown-backup-is-not-restored"),
     (Fault::PrunesProven, "prune-keeps-the-last-proven-one"),
+    (Fault::PrunesProven, "prune-keeps-the-last-one"),
     (Fault::PrunesReferenced, "prune-keeps-what-is-referenced"),
     (Fault::PrunesForeign, "prune-leaves-other-sources-alone"),
     (Fault::PrunesMoreEachTime, "prune-again-removes-nothing"),
@@ -96,8 +104,11 @@ struct Broken(Fault);
 #[async_trait]
 impl BackupRig for Broken {
     async fn stand(&self) -> Arc<dyn BackupStand> {
-        let kind =
-            if matches!(self.0, Fault::Pretends | Fault::TellsSecret) { Kind::Copy } else { Kind::File };
+        let kind = match self.0 {
+            Fault::Pretends | Fault::TellsSecret => Kind::Copy,
+            Fault::PretendsLive => Kind::Names,
+            _ => Kind::File,
+        };
         let disk = Arc::new(DiskStand::new(kind));
         let provider = Arc::new(Faulty::new(self.0, &disk, disk.provider(), ""));
         Arc::new(BrokenStand { fault: self.0, disk, provider })
@@ -143,6 +154,10 @@ impl BackupStand for BrokenStand {
         self.disk.place()
     }
 
+    fn restores_live(&self) -> bool {
+        self.disk.restores_live()
+    }
+
     fn levels(&self) -> Vec<VerifyLevel> {
         self.disk.levels()
     }
@@ -165,7 +180,7 @@ impl BackupStand for BrokenStand {
             return self.disk.failing();
         }
         let whole = Faulty::new(self.fault, &self.disk, self.disk.provider(), "");
-        Some(Arc::new(Faulty { half: true, ..whole }))
+        Some(Arc::new(Faulty { fails_after: true, ..whole }))
     }
 
     fn with_secret(&self, value: &str, fails: bool) -> Option<Arc<dyn BackupProvider>> {
@@ -184,7 +199,8 @@ struct Faulty {
     disk: Arc<DiskStand>,
     inner: Arc<dyn BackupProvider>,
     secret: Hidden,
-    half: bool,
+    fails_after: bool,
+    half: Mutex<Vec<Backup>>,
     seen: Mutex<BTreeMap<BackupKey, u64>>,
     levels: Mutex<BTreeMap<BackupKey, VerifyLevel>>,
     busy: AtomicBool,
@@ -206,7 +222,8 @@ impl Faulty {
             disk: disk.clone(),
             inner,
             secret: Hidden(secret.to_owned()),
-            half: false,
+            fails_after: false,
+            half: Mutex::default(),
             seen: Mutex::default(),
             levels: Mutex::default(),
             busy: AtomicBool::new(false),
@@ -263,6 +280,22 @@ impl Faulty {
     }
 }
 
+/// What is left of a backup that nobody finished.
+fn half_made(request: &BackupRequest) -> Backup {
+    let moment = Timestamp::from_millis(1_767_225_600_000);
+    Backup {
+        key: request.key.clone(),
+        reason: request.reason.clone(),
+        as_of: moment,
+        created_at: moment,
+        bytes: 1,
+        checksum: "sha256:0".to_owned(),
+        source: BackupSource { kind: "file".to_owned(), identity: "conformance".to_owned() },
+        details: BTreeMap::new(),
+        verified: None,
+    }
+}
+
 #[async_trait]
 impl BackupProvider for Faulty {
     async fn preflight(&self, context: &CallContext) -> Result<Preflight> {
@@ -277,10 +310,14 @@ impl BackupProvider for Faulty {
         if self.is(Fault::OneAtATime) && self.busy.swap(true, Ordering::Relaxed) {
             return Err(BackendError::new(ErrorKind::Conflict, "create", "somebody else is at it"));
         }
+        self.half.lock().push(half_made(request));
         let answer = self.inner.create(context, request).await;
+        if answer.is_ok() {
+            self.half.lock().retain(|half| half.key != request.key);
+        }
         self.busy.store(false, Ordering::Relaxed);
         let answer = match (self.fault, answer) {
-            (Fault::ListsHalf, Ok(_)) if self.half => {
+            (Fault::ListsHalf, Ok(_)) if self.fails_after => {
                 Err(BackendError::new(ErrorKind::Unexpected, "create", "it broke off half-way"))
             }
             (Fault::TakesForeignKey, Err(error)) if error.kind == ErrorKind::AlreadyExists => {
@@ -298,6 +335,9 @@ impl BackupProvider for Faulty {
         let mut seen = self.seen.lock();
         let times = seen.entry(request.key.clone()).or_default();
         *times += 1;
+        if self.is(Fault::ClaimsProof) {
+            made.verified = made.verified.or(Some(VerifyLevel::Checksum));
+        }
         if self.is(Fault::AlwaysNew) {
             made.created_at = made.created_at.after(std::time::Duration::from_secs(*times - 1));
         }
@@ -341,7 +381,13 @@ impl BackupProvider for Faulty {
             }
             _ => {}
         }
-        let mut report = answer?;
+        let mut report = match answer {
+            Err(error) if self.is(Fault::PretendsLive) && error.kind == ErrorKind::Unsupported => {
+                let place = RestorePlace("live".to_owned());
+                RestoreReport { key: backup.key.clone(), place, kept: None, as_of: backup.as_of }
+            }
+            answer => answer?,
+        };
         if self.is(Fault::LosesKept) {
             report.kept = None;
         }
@@ -353,6 +399,7 @@ impl BackupProvider for Faulty {
             self.inner.list(context).await?.into_iter().map(|one| self.with_level(one)).collect();
         match self.fault {
             Fault::NewestFirst => listed.reverse(),
+            Fault::LeavesHalf => listed.extend(self.half.lock().iter().cloned()),
             Fault::ListsForeign => listed.extend(self.disk.foreign().unwrap().list(context).await?),
             _ => {}
         }
