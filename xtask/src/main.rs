@@ -5,6 +5,7 @@ mod bench;
 mod command;
 mod crash;
 mod dependencies;
+mod examples;
 mod fuzz;
 mod license;
 mod model;
@@ -34,6 +35,7 @@ usage: cargo xtask <command>
   scenarios      the field's scenarios in the fake world, and their table; with --write the one in the repository is renewed
   simulate       deployments by the thousand with faults; --seeds N, --from S, --seed S to tell one, --json
   simulate --planted  whether bugs on purpose are found
+  examples       what each example prints, compared with what it should; with --write the files of that are renewed
   crash          the deployer killed at each point of its work: all of them in the fake world, a choice at real
                  processes; with --all every point and pair, --fake-only or --real-only one half, --only NAME the
                  runs whose names begin so, --json as the last line one JSON object
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
     match command {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
+        "examples" => examples::run(rest),
         "fuzz" => fuzz::run(rest),
         "model" => model::run(rest),
         "mutants" => mutants::run(rest),

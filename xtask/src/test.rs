@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     command::{Outcome, Place, run as run_command, tail},
-    crash, dependencies, quickstart, structure, tool,
+    crash, dependencies, examples, quickstart, structure, tool,
 };
 
 /// One thing that has to hold.
@@ -17,7 +17,7 @@ struct Part {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 15] = [
     Part { name: "format", run: format },
     Part { name: "structure", run: structure::run },
     Part { name: "dependencies", run: dependencies::run },
@@ -30,6 +30,7 @@ const PARTS: [Part; 14] = [
     Part { name: "fuzz", run: fuzz },
     Part { name: "simulate", run: simulate },
     Part { name: "simulate-planted", run: simulate_planted },
+    Part { name: "examples", run: examples::part },
     Part { name: "quickstart", run: quickstart::run },
     Part { name: "crash", run: crash::part },
 ];

@@ -1,27 +1,24 @@
 //! What a restore refuses.
 
-use std::os::unix::fs::symlink;
+use std::{os::unix::fs::symlink, path::Path};
 
 use deployer_core::{
     backups::DirectoryBackup,
     error::ErrorKind,
+    model::BackupKey,
     ports::{Backup, BackupProvider as _, BackupSource, Confirmation, RestorePlace, RestoreTo},
 };
 
 use crate::support::{confirmed, context, create, key, live, names, new_place, provider, snapshot};
 
-#[tokio::test]
-async fn live_data_is_untouched_by_what_is_refused() {
-    let (directory, provider) = live();
-    let directory = directory.path();
-    let backup = create(&provider, "d1").await;
-    std::fs::write(directory.join("live/a"), "newer").unwrap();
-    std::fs::create_dir(directory.join("taken")).unwrap();
-    let before = (snapshot(&directory.join("live")), names(directory));
+/// Which backup, where to, confirmed for which key; the kind of error and a part of what it says.
+type Refused = (Backup, RestoreTo, BackupKey, ErrorKind, &'static str);
+
+fn refused(directory: &Path, backup: &Backup) -> Vec<Refused> {
     let place = |text: &str| RestoreTo::New(RestorePlace(text.to_owned()));
     let foreign = BackupSource { identity: "other".to_owned(), ..backup.source.clone() };
     let good = || backup.clone();
-    let cases = [
+    vec![
         (good(), RestoreTo::Live, key("d2"), ErrorKind::InvalidInput, "the confirmation is for backup d2"),
         (
             Backup { source: foreign, ..good() },
@@ -76,8 +73,18 @@ async fn live_data_is_untouched_by_what_is_refused() {
         (good(), place("x"), key("d1"), ErrorKind::InvalidInput, "no absolute path"),
         (good(), place("/"), key("d1"), ErrorKind::InvalidInput, "no absolute path"),
         (good(), place(""), key("d1"), ErrorKind::InvalidInput, "no absolute path"),
-    ];
-    for (backup, to, key, kind, why) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn live_data_is_untouched_by_what_is_refused() {
+    let (directory, provider) = live();
+    let directory = directory.path();
+    let backup = create(&provider, "d1").await;
+    std::fs::write(directory.join("live/a"), "newer").unwrap();
+    std::fs::create_dir(directory.join("taken")).unwrap();
+    let before = (snapshot(&directory.join("live")), names(directory));
+    for (backup, to, key, kind, why) in refused(directory, &backup) {
         let restored = provider.restore(&context("d2"), &backup, &to, &Confirmation { key }).await;
         let error = restored.expect_err(why);
         assert!(error.kind == kind && error.message.contains(why), "{to:?}: {error}");

@@ -4,7 +4,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use deployer_core::{
-    model::{AttachPoint, Timestamp},
+    model::{AttachPoint, Timestamp, WorkloadId},
     ports::{CallContext, Gate, GateAnswer, GateWindow},
     strategy::Verdict,
 };
@@ -38,6 +38,12 @@ pub trait GateRig: Debug + Send + Sync {
     /// A gate that answers so, and a window to ask it with; `None` for what cannot be had. Every rig has one case.
     /// [`gate_window`] makes a plain window.
     async fn gate(&self, case: GateCase) -> Option<(Arc<dyn Gate>, GateWindow)>;
+
+    /// The workload that gates are asked about. A gate that looks at something of it, as at its requests, names one
+    /// that has it; without that each question is about a workload that nobody knows.
+    fn workload(&self) -> WorkloadId {
+        scope::fresh_workload()
+    }
 
     /// The deadline of each call.
     fn deadline(&self) -> Duration {
@@ -152,7 +158,7 @@ pub async fn gate(rig: &dyn GateRig) -> ConformanceReport {
 }
 
 fn context(rig: &dyn GateRig) -> CallContext {
-    scope::context(&scope::fresh_workload(), 1, rig.deadline())
+    scope::context(&rig.workload(), 1, rig.deadline())
 }
 
 async fn asked(rig: &dyn GateRig, gate: &dyn Gate, window: &GateWindow) -> Checked<GateAnswer> {

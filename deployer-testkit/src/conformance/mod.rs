@@ -11,7 +11,7 @@
 //! | `TrafficRouter` | [`router`](router()) | [`RouterRig`], [`Backends`] |
 //! | target and router together | [`deployment`](deployment()) | [`DeploymentRig`] |
 //! | `HealthCheck` | [`health`](health()) | [`HealthRig`] |
-//! | `BackupProvider` | [`backup`](backup()) | [`BackupRig`] |
+//! | `BackupProvider` | [`backup`](backup()) | [`BackupRig`], [`BackupStand`] |
 //! | `Journal` | [`journal`](journal()) | [`JournalRig`] |
 //! | `Lock` | [`lock`](lock()) | [`LockRig`] |
 //! | `Gate` | [`gate`](gate()) | [`GateRig`] |
@@ -41,7 +41,7 @@ mod scope;
 mod secret;
 mod target;
 
-pub use backup::{BackupRig, BackupStand, backup};
+pub use backup::{BackupRig, BackupStand, Damage, backup};
 pub use clock::clock;
 pub use deployment::{DeploymentRig, deployment};
 pub use gate::{GateCase, GateRig, gate, gate_window};

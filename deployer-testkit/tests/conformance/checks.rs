@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use deployer_core::{
     checks::{ExecCheck, HttpCheck, TcpCheck, TcpSettings},
-    gates::{Approval, SmokeCheck},
+    gates::{Approval, Comparison, ErrorRate, ErrorRateSettings, SmokeCheck},
     model::{Epoch, Instance, ReleaseId, SetId, WorkloadId},
     ports::{CallContext, Clock as _, Gate, GateWindow, HealthCheck, MetricSource},
 };
@@ -208,4 +208,53 @@ async fn metrics_of_the_fake_world_conform() {
     report.assert();
     let unmet = ["requests-are-counted-where-they-belong", "a-failed-scrape-is-an-error"];
     assert_eq!(report.not_applicable(), unmet, "{report}");
+}
+
+/// Gates on the requests of that world: v2 is as good as each case needs it.
+#[derive(Debug)]
+struct ErrorRates {
+    workload: WorkloadId,
+    compare: Option<Comparison>,
+}
+
+#[async_trait]
+impl GateRig for ErrorRates {
+    async fn gate(&self, case: GateCase) -> Option<(Arc<dyn Gate>, GateWindow)> {
+        let errors = if case == GateCase::Fails { 50 } else { 1 };
+        let Metrics { world, .. } = Metrics::new(errors).await;
+        let settings = ErrorRateSettings { compare: self.compare.clone(), ..ErrorRateSettings::default() };
+        let gate = ErrorRate::new(world.metrics(), settings).unwrap();
+        let since = TestClock::START;
+        let observed = if case == GateCase::Holds { 30 } else { 60 };
+        let (now, candidate) = (
+            since.after(Duration::from_secs(observed)),
+            if case == GateCase::CannotFindOut { "v9" } else { "v2" },
+        );
+        let (candidate, stable) = (candidate.parse().unwrap(), Some("v2".parse().unwrap()));
+        Some((Arc::new(gate), GateWindow { since, now, candidate, stable, ..window() }))
+    }
+
+    fn workload(&self) -> WorkloadId {
+        self.workload.clone()
+    }
+
+    /// Each world is a minute old before it is asked.
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(20)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn gates_on_error_rates_conform() {
+    let workload: WorkloadId = "web".parse().unwrap();
+    for compare in [None, Some(Comparison::default())] {
+        let report = conformance::gate(&ErrorRates { workload: workload.clone(), compare }).await;
+        report.assert();
+        assert_eq!(report.not_applicable(), Vec::<&str>::new(), "{report}");
+    }
+    // Of a workload that nobody knows it cannot say that all is well.
+    let stranger = ErrorRates { workload: "stranger".parse().unwrap(), compare: None };
+    let report = conformance::gate(&stranger).await;
+    let expected = ["a-pass-is-a-pass", "a-failure-has-a-reason", "a-hold-says-when-to-ask-again"];
+    assert_eq!(report.failed(), expected, "{report}");
 }
