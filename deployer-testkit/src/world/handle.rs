@@ -192,6 +192,11 @@ impl World {
         self.query(|state| state.calls.clone())
     }
 
+    /// Goes through all calls, in the order in which they began.
+    pub(crate) fn each_call(&self, tell: impl FnMut(&Call)) {
+        self.query(|state| state.calls.iter().for_each(tell));
+    }
+
     /// What happened that must not.
     pub fn incidents(&self) -> Vec<Incident> {
         self.query(|state| state.incidents.clone())
@@ -259,7 +264,7 @@ impl World {
 
     /// When something happens next that nobody has to ask for.
     pub fn next_change(&self) -> Option<Timestamp> {
-        self.query(State::next_change)
+        self.query(|state| state.due)
     }
 
     fn end_where(&self, reason: &str, applies: impl Fn(&FakeInstance) -> bool) {
@@ -302,18 +307,17 @@ impl World {
         what: String,
         act: impl FnOnce(&mut State) -> Result<T> + Send,
     ) -> Result<T> {
-        let (call, fault, half) = {
+        let (call, fault, before, after) = {
             let mut state = self.state.lock();
             state.advance(self.clock.now());
-            let (call, fault) = state.begin(kind, context, &what);
-            let latency = if kind == CallKind::Probe { state.settings.probe } else { state.settings.call };
-            let half = latency.draw(&mut state.random) / 2;
-            (call, fault, half)
+            let (call, fault) = state.begin(kind, context, what);
+            let (before, after) = state.latency(kind, call);
+            (call, fault, before, after)
         };
-        self.pass(half).await;
+        self.pass(before).await;
         if let Some(fault) = fault.filter(|fault| !fault.is_done()) {
             let Fault::Fail(error) = fault else { return std::future::pending().await };
-            self.state.lock().end(call, CallOutcome::Failed { error, done: false });
+            let what = self.state.lock().end(call, CallOutcome::Failed { error, done: false });
             return Err(BackendError::new(error, what, "planned fault, nothing was done"));
         }
         let result = if kind.writes() {
@@ -321,19 +325,19 @@ impl World {
         } else {
             self.observe(act)
         };
-        self.state.lock().end(call, CallOutcome::Unfinished { done: result.is_ok() });
-        self.pass(half).await;
+        self.state.lock().note(call, CallOutcome::Unfinished { done: result.is_ok() });
+        self.pass(after).await;
         let done = result.is_ok();
         match (fault, &result) {
             (Some(Fault::DoAndHang), _) => return std::future::pending().await,
             (Some(_), _) => {
                 let error = ErrorKind::TimedOut;
-                self.state.lock().end(call, CallOutcome::Failed { error, done });
+                let what = self.state.lock().end(call, CallOutcome::Failed { error, done });
                 return Err(BackendError::new(error, what, "planned fault, the answer was lost"));
             }
-            (None, Ok(_)) => self.state.lock().end(call, CallOutcome::Answered),
+            (None, Ok(_)) => self.state.lock().note(call, CallOutcome::Answered),
             (None, Err(error)) => {
-                self.state.lock().end(call, CallOutcome::Failed { error: error.kind, done: false });
+                self.state.lock().note(call, CallOutcome::Failed { error: error.kind, done: false });
             }
         }
         result

@@ -125,7 +125,7 @@ impl Doubts<'_> {
 /// Journals hold what was written, whole and chained, and no secret.
 pub(in super::super) async fn audit(record: &super::super::record::Shared, books: &Books) {
     for deployment in books.deployments() {
-        let whole = books.read(&deployment).await.map(|_| ());
+        let whole = books.audit(&deployment).await;
         let bytes = books.journal().bytes(&deployment).unwrap_or_default();
         let mut record = record.lock();
         if let Err(error) = whole {
