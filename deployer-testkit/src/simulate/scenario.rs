@@ -243,8 +243,8 @@ fn engine(draw: &mut Draw) -> EngineSettings {
             longest_wait: Duration::from_secs(1),
             total: Duration::from_secs(3),
         },
-        first_look: Duration::from_millis(draw.pick(&[10, 50, 100])),
-        active_look: Duration::from_millis(draw.pick(&[250, 500, 1000])),
+        first_look: Duration::from_millis(draw.pick(&[10, 100, 200])),
+        active_look: Duration::from_millis(draw.pick(&[250, 1000, 2000])),
         idle_look: Duration::from_secs(draw.pick(&[2, 5])),
         renew_lock: Duration::from_secs(3),
         ..EngineSettings::default()

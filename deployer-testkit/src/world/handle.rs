@@ -1,6 +1,12 @@
 //! The world as a test holds it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use deployer_core::{
     error::{BackendError, ErrorKind},
@@ -11,7 +17,7 @@ use deployer_core::{
     ports::{CallContext, Changes, Clock, Result},
 };
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{
     Behaviour, Call, CallKind, CallOutcome, Extremes, FakeHealth, FakeMetrics, FakeRouter, FakeTarget, Fault,
@@ -40,7 +46,15 @@ use super::{
 pub struct World {
     pub(super) state: Arc<Mutex<State>>,
     pub(super) clock: Arc<dyn Clock>,
-    changed: watch::Sender<u64>,
+    changed: Arc<Changed>,
+}
+
+/// How often somebody changed something, and who waits for that. Not a `watch`: that wakes in an order of its own, and
+/// a seed has to happen in one order.
+#[derive(Debug, Default)]
+struct Changed {
+    count: AtomicU64,
+    wake: Notify,
 }
 
 /// The labels of one instance.
@@ -69,7 +83,7 @@ impl World {
     /// An empty world. For virtual time give it a [`TestClock`](crate::TestClock) in a runtime with paused time.
     pub fn new(settings: WorldSettings, clock: Arc<dyn Clock>) -> Self {
         let state = State::new(settings, clock.now());
-        Self { state: Arc::new(Mutex::new(state)), clock, changed: watch::Sender::new(0) }
+        Self { state: Arc::new(Mutex::new(state)), clock, changed: Arc::default() }
     }
 
     /// Its target.
@@ -294,7 +308,8 @@ impl World {
         state.admit();
         state.record();
         drop(state);
-        self.changed.send_modify(|count| *count += 1);
+        self.changed.count.fetch_add(1, Ordering::Relaxed);
+        self.changed.wake.notify_waiters();
         result
     }
 
@@ -345,16 +360,26 @@ impl World {
 
     /// Hints: after each change that somebody makes, and whenever time changes something.
     pub(super) fn hints(&self) -> Changes {
-        let receiver = self.changed.subscribe();
-        Box::pin(futures::stream::unfold((self.clone(), receiver), |(world, mut receiver)| async move {
-            let due = world.next_change().map(|due| due.since(world.clock.now()));
-            tokio::select! {
-                biased;
-                changed = receiver.changed() => changed.ok()?,
-                () = world.clock.sleep(due.unwrap_or_default()), if due.is_some() => {}
-            }
-            Some(((), (world, receiver)))
+        let seen = self.changed.count.load(Ordering::Relaxed);
+        Box::pin(futures::stream::unfold((self.clone(), seen), |(world, seen)| async move {
+            world.changed_since(seen).await;
+            let seen = world.changed.count.load(Ordering::Relaxed);
+            Some(((), (world, seen)))
         }))
+    }
+
+    /// Waits until somebody changed something, or time did.
+    async fn changed_since(&self, seen: u64) {
+        let changed = self.changed.wake.notified();
+        if self.changed.count.load(Ordering::Relaxed) != seen {
+            return;
+        }
+        let due = self.next_change().map(|due| due.since(self.clock.now()));
+        tokio::select! {
+            biased;
+            () = changed => {}
+            () = self.clock.sleep(due.unwrap_or_default()), if due.is_some() => {}
+        }
     }
 
     fn observe<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
