@@ -56,7 +56,7 @@ impl History {
             }
             match read_one(journal, deployment).await {
                 Ok((recovery, events)) => {
-                    history.take_in(workload, recovery, events, std::mem::take(&mut newest))
+                    history.take_in(workload, recovery, events, std::mem::take(&mut newest));
                 }
                 Err(why) if pass_over.contains(deployment) || !history.succeeded.is_empty() => {
                     history.notes.push(format!("the journal of {deployment} is passed over: {why}"));

@@ -247,7 +247,6 @@ fn engine(draw: &mut Draw) -> EngineSettings {
         active_look: Duration::from_millis(draw.pick(&[250, 1000, 2000])),
         idle_look: Duration::from_secs(draw.pick(&[2, 5])),
         renew_lock: Duration::from_secs(3),
-        ..EngineSettings::default()
     }
 }
 
