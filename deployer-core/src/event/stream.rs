@@ -3,7 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
@@ -41,27 +41,35 @@ enum Item {
     End,
 }
 
-/// Where a run puts its events.
-#[derive(Debug, Clone)]
-pub(crate) struct EventBus(broadcast::Sender<Item>);
+/// Where a run puts its events. Without a listener there is no channel: it would hold room for all that one may lie
+/// behind.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EventBus(Arc<OnceLock<broadcast::Sender<Item>>>);
 
 impl EventBus {
     pub(crate) fn new() -> Self {
-        Self(broadcast::Sender::new(BEHIND))
+        Self::default()
     }
 
     pub(crate) fn send(&self, event: Arc<Event>) {
-        // Nobody listening is no error.
-        let _ = self.0.send(Item::Event(event));
+        self.tell(Item::Event(event));
     }
 
     /// The run is over, whichever way.
     pub(crate) fn end(&self) {
-        let _ = self.0.send(Item::End);
+        self.tell(Item::End);
+    }
+
+    fn tell(&self, item: Item) {
+        if let Some(channel) = self.0.get() {
+            // Nobody listening any more is no error.
+            let _ = channel.send(item);
+        }
     }
 
     pub(crate) fn subscribe(&self) -> EventStream {
-        let start = (self.0.subscribe(), None::<Arc<Event>>);
+        let channel = self.0.get_or_init(|| broadcast::Sender::new(BEHIND));
+        let start = (channel.subscribe(), None::<Arc<Event>>);
         let events = futures::stream::unfold(start, |(mut receiver, last)| async move {
             loop {
                 match receiver.recv().await {

@@ -122,6 +122,7 @@ fn late(session: &Session<'_>, request: Request) -> Request {
 async fn wait_for_a_person(session: &Session<'_>) -> Result<(), Stop> {
     let tools = &session.parts.tools;
     tokio::select! {
+        biased;
         () = session.control.changed() => Ok(()),
         () = tools.clock.sleep(tools.engine.renew_lock) => session.renew().await,
     }

@@ -140,11 +140,13 @@ impl Future for Sleep {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let mut timeline = this.clock.0.lock();
-        if let Some(key) = this.key.take() {
-            timeline.sleepers.remove(&key);
-        }
         if timeline.now >= this.until {
             return Poll::Ready(());
+        }
+        let known = this.key.and_then(|key| timeline.sleepers.get_mut(&key));
+        if let Some(known) = known {
+            known.clone_from(context.waker());
+            return Poll::Pending;
         }
         let number = timeline.next;
         timeline.next += 1;

@@ -20,14 +20,7 @@ pub(super) struct Books(Arc<BooksInside>);
 #[derive(Debug, Default)]
 struct BooksInside {
     journal: MemoryJournal,
-    written: Mutex<BTreeMap<DeploymentId, Written>>,
-}
-
-#[derive(Debug, Default)]
-struct Written {
-    events: Vec<Event>,
-    /// So many of them were read back through codec and hash chain. The rest is read when somebody asks for it.
-    read: usize,
+    written: Mutex<BTreeMap<DeploymentId, Vec<Event>>>,
 }
 
 impl Books {
@@ -40,27 +33,23 @@ impl Books {
         self.0.written.lock().keys().cloned().collect()
     }
 
-    /// What was written, read back through codec and hash chain unless nothing was added since it was.
-    pub(super) async fn read(&self, deployment: &DeploymentId) -> Result<Vec<Event>, JournalError> {
-        {
-            let written = self.0.written.lock();
-            if let Some(known) = written.get(deployment).filter(|known| known.read == known.events.len()) {
-                return Ok(known.events.clone());
-            }
-        }
+    /// Reads everything back through codec and hash chain, once all is written: records are only ever added, each
+    /// chained to the one before, so what is whole at the end was whole whenever a process read it.
+    pub(super) async fn audit(&self, deployment: &DeploymentId) -> Result<(), JournalError> {
         let events = self.0.journal.load(deployment).await?;
-        let mut written = self.0.written.lock();
-        let known = written.entry(deployment.clone()).or_default();
-        if known.events != events {
-            let why = "what is read is not what was written".to_owned();
-            return Err(JournalError::Corrupt { record: 0, place: deployment.to_string(), why });
+        if self.written(deployment) == Some(events) {
+            return Ok(());
         }
-        known.read = events.len();
-        Ok(events)
+        let why = "what is read is not what was written".to_owned();
+        Err(JournalError::Corrupt { record: 0, place: deployment.to_string(), why })
+    }
+
+    fn written(&self, deployment: &DeploymentId) -> Option<Vec<Event>> {
+        self.0.written.lock().get(deployment).cloned()
     }
 
     fn note(&self, event: &Event) {
-        self.0.written.lock().entry(event.deployment.clone()).or_default().events.push(event.clone());
+        self.0.written.lock().entry(event.deployment.clone()).or_default().push(event.clone());
     }
 }
 
@@ -116,11 +105,7 @@ impl Journal for WitnessJournal {
     }
 
     async fn load(&self, deployment: &DeploymentId) -> Result<Vec<Event>, JournalError> {
-        let loaded = self.books.read(deployment).await;
-        if let Err(error) = &loaded {
-            self.witness.record.lock().broken("audit", error.to_string());
-        }
-        loaded
+        self.books.written(deployment).ok_or_else(|| JournalError::NotFound(deployment.clone()))
     }
 
     async fn list(&self, workload: &WorkloadId) -> Result<Vec<DeploymentId>, JournalError> {

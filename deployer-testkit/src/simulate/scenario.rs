@@ -51,7 +51,7 @@ impl Scenario {
             let newest = steps.iter().map(|step| step.release).max().unwrap_or(0);
             let release = if newest > 0 && draw.chance(150) { 1 + draw.number(newest) } else { newest + 1 };
             let replicas = if draw.chance(150) { 1 + draw.number(6) } else { replicas };
-            steps.push(Step::draw(&mut draw, release, replicas, world.routed));
+            steps.push(Step::draw(&mut draw, release, replicas, &world));
         }
         let newest = steps.iter().map(|step| step.release).max().unwrap_or(0);
         let behaviours = (0..=newest).map(|_| behaviour(&mut draw)).collect();
@@ -107,15 +107,15 @@ impl Scenario {
 }
 
 impl Step {
-    fn draw(draw: &mut Draw, release: u32, replicas: u32, routed: bool) -> Self {
+    fn draw(draw: &mut Draw, release: u32, replicas: u32, world: &WorldSettings) -> Self {
         let min_ready = draw.pick(&[0, 0, 500, 1500]);
         let settings = RolloutSettings {
             min_ready: Duration::from_millis(min_ready),
             start_deadline: Duration::from_secs(4 + draw.below(8)),
-            progress_deadline: Duration::from_secs(12 + draw.below(20)),
+            progress_deadline: Duration::from_secs(12 + draw.below(10)),
             // Longer than the longest request and the slowest switch.
-            drain: Duration::from_millis(4000 + draw.below(3000)),
-            settle: Duration::from_secs(1),
+            drain: world.request + world.switch.most + Duration::from_millis(1000 + draw.below(2000)),
+            settle: world.switch.most + Duration::from_millis(100),
             failure_ratio: Percent::new(draw.pick(&[0, 0, 50])).unwrap_or_default(),
             way_back: if draw.chance(200) {
                 WayBack::Gradual {
@@ -131,7 +131,7 @@ impl Step {
         let points =
             [AttachPoint::BeforeTraffic, AttachPoint::EachStep, AttachPoint::FullTraffic, AttachPoint::Bake];
         let gate = draw.chance(250).then(|| draw.pick(&points));
-        Self { release, replicas, strategy: strategy(draw, routed), settings, gate }
+        Self { release, replicas, strategy: strategy(draw, world.routed), settings, gate }
     }
 
     pub(super) fn release(&self) -> ReleaseId {
@@ -210,6 +210,7 @@ fn world(draw: &mut Draw, seed: u64) -> WorldSettings {
         stop: Latency::millis(20, draw.pick(&[200, 1500])),
         call: Latency::millis(1, draw.pick(&[5, 30, 200])),
         probe: Latency::millis(1, draw.pick(&[3, 60])),
+        looks_at_ends: true,
         switch: Latency::millis(0, draw.pick(&[20, 200, 900])),
         request: Duration::from_millis(draw.pick(&[100, 600, 2000])),
         routed: draw.chance(900),
@@ -242,9 +243,10 @@ fn engine(draw: &mut Draw) -> EngineSettings {
             longest_wait: Duration::from_secs(1),
             total: Duration::from_secs(3),
         },
+        first_look: Duration::from_millis(draw.pick(&[10, 100, 200])),
+        active_look: Duration::from_millis(draw.pick(&[250, 1000, 2000])),
         idle_look: Duration::from_secs(draw.pick(&[2, 5])),
         renew_lock: Duration::from_secs(3),
-        ..EngineSettings::default()
     }
 }
 
@@ -254,7 +256,7 @@ fn probing(draw: &mut Draw) -> ProbeSettings {
     health.fall = std::num::NonZeroU32::MIN.saturating_add(draw.number(3));
     ProbeSettings {
         interval: Duration::from_millis(draw.pick(&[400, 1000])),
-        start_interval: Duration::from_millis(100),
+        start_interval: Duration::from_millis(draw.pick(&[100, 300])),
         timeout: Duration::from_millis(500),
         health,
     }

@@ -278,6 +278,7 @@ impl Play {
             lots: Mutex::new(self.draw.apart()),
             died: tokio::sync::Notify::new(),
             undead: AtomicBool::new(false),
+            takes_over: self.zombie_lives,
         })
     }
 
@@ -401,8 +402,7 @@ impl Play {
     /// Calls to the world, into the fingerprint and the lines.
     fn tell_calls(&self) {
         let mut record = self.record.lock();
-        let calls: Vec<Call> = self.world.calls();
-        for call in &calls {
+        self.world.each_call(|call| {
             record.fingerprint.word(call.at.as_millis() ^ call.number << 48 ^ (call.kind as u64) << 40);
             record.fingerprint.word(call.context.epoch.0);
             record.fingerprint.bytes(call.what.as_bytes());
@@ -411,13 +411,13 @@ impl Play {
                 CallOutcome::Answered => 2,
                 CallOutcome::Failed { error, done } => 4 + u64::from(done) + 2 * (error as u64),
             });
-        }
+        });
         if let Some(lines) = &mut record.lines {
             let told = |call: &Call| {
                 let Call { kind, context, what, outcome, .. } = call;
                 (call.at, format!("  {kind:?} (epoch {}): {what}: {outcome:?}", context.epoch))
             };
-            lines.extend(calls.iter().map(told));
+            lines.extend(self.world.calls().iter().map(told));
             let incidents = self.world.incidents();
             lines.extend(incidents.iter().map(|incident| (incident.at, format!("  ! {incident}"))));
             let effect = |effect: &crate::world::Effect| {

@@ -34,6 +34,8 @@ pub(super) struct Witness {
     pub(super) died: Notify,
     /// It is thought to be dead: it goes on until it finds out.
     pub(super) undead: AtomicBool,
+    /// It takes the place of one that is thought to be dead.
+    pub(super) takes_over: bool,
 }
 
 impl Witness {

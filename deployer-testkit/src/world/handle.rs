@@ -1,6 +1,12 @@
 //! The world as a test holds it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use deployer_core::{
     error::{BackendError, ErrorKind},
@@ -11,7 +17,7 @@ use deployer_core::{
     ports::{CallContext, Changes, Clock, Result},
 };
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{
     Behaviour, Call, CallKind, CallOutcome, Extremes, FakeHealth, FakeMetrics, FakeRouter, FakeTarget, Fault,
@@ -40,7 +46,15 @@ use super::{
 pub struct World {
     pub(super) state: Arc<Mutex<State>>,
     pub(super) clock: Arc<dyn Clock>,
-    changed: watch::Sender<u64>,
+    changed: Arc<Changed>,
+}
+
+/// How often somebody changed something, and who waits for that. Not a `watch`: that wakes in an order of its own, and
+/// a seed has to happen in one order.
+#[derive(Debug, Default)]
+struct Changed {
+    count: AtomicU64,
+    wake: Notify,
 }
 
 /// The labels of one instance.
@@ -69,7 +83,7 @@ impl World {
     /// An empty world. For virtual time give it a [`TestClock`](crate::TestClock) in a runtime with paused time.
     pub fn new(settings: WorldSettings, clock: Arc<dyn Clock>) -> Self {
         let state = State::new(settings, clock.now());
-        Self { state: Arc::new(Mutex::new(state)), clock, changed: watch::Sender::new(0) }
+        Self { state: Arc::new(Mutex::new(state)), clock, changed: Arc::default() }
     }
 
     /// Its target.
@@ -192,6 +206,11 @@ impl World {
         self.query(|state| state.calls.clone())
     }
 
+    /// Goes through all calls, in the order in which they began.
+    pub(crate) fn each_call(&self, tell: impl FnMut(&Call)) {
+        self.query(|state| state.calls.iter().for_each(tell));
+    }
+
     /// What happened that must not.
     pub fn incidents(&self) -> Vec<Incident> {
         self.query(|state| state.incidents.clone())
@@ -259,7 +278,7 @@ impl World {
 
     /// When something happens next that nobody has to ask for.
     pub fn next_change(&self) -> Option<Timestamp> {
-        self.query(State::next_change)
+        self.query(|state| state.due)
     }
 
     fn end_where(&self, reason: &str, applies: impl Fn(&FakeInstance) -> bool) {
@@ -289,7 +308,8 @@ impl World {
         state.admit();
         state.record();
         drop(state);
-        self.changed.send_modify(|count| *count += 1);
+        self.changed.count.fetch_add(1, Ordering::Relaxed);
+        self.changed.wake.notify_waiters();
         result
     }
 
@@ -302,18 +322,17 @@ impl World {
         what: String,
         act: impl FnOnce(&mut State) -> Result<T> + Send,
     ) -> Result<T> {
-        let (call, fault, half) = {
+        let (call, fault, before, after) = {
             let mut state = self.state.lock();
             state.advance(self.clock.now());
-            let (call, fault) = state.begin(kind, context, &what);
-            let latency = if kind == CallKind::Probe { state.settings.probe } else { state.settings.call };
-            let half = latency.draw(&mut state.random) / 2;
-            (call, fault, half)
+            let (call, fault) = state.begin(kind, context, what);
+            let (before, after) = state.latency(kind, call);
+            (call, fault, before, after)
         };
-        self.pass(half).await;
+        self.pass(before).await;
         if let Some(fault) = fault.filter(|fault| !fault.is_done()) {
             let Fault::Fail(error) = fault else { return std::future::pending().await };
-            self.state.lock().end(call, CallOutcome::Failed { error, done: false });
+            let what = self.state.lock().end(call, CallOutcome::Failed { error, done: false });
             return Err(BackendError::new(error, what, "planned fault, nothing was done"));
         }
         let result = if kind.writes() {
@@ -321,19 +340,19 @@ impl World {
         } else {
             self.observe(act)
         };
-        self.state.lock().end(call, CallOutcome::Unfinished { done: result.is_ok() });
-        self.pass(half).await;
+        self.state.lock().note(call, CallOutcome::Unfinished { done: result.is_ok() });
+        self.pass(after).await;
         let done = result.is_ok();
         match (fault, &result) {
             (Some(Fault::DoAndHang), _) => return std::future::pending().await,
             (Some(_), _) => {
                 let error = ErrorKind::TimedOut;
-                self.state.lock().end(call, CallOutcome::Failed { error, done });
+                let what = self.state.lock().end(call, CallOutcome::Failed { error, done });
                 return Err(BackendError::new(error, what, "planned fault, the answer was lost"));
             }
-            (None, Ok(_)) => self.state.lock().end(call, CallOutcome::Answered),
+            (None, Ok(_)) => self.state.lock().note(call, CallOutcome::Answered),
             (None, Err(error)) => {
-                self.state.lock().end(call, CallOutcome::Failed { error: error.kind, done: false });
+                self.state.lock().note(call, CallOutcome::Failed { error: error.kind, done: false });
             }
         }
         result
@@ -341,16 +360,26 @@ impl World {
 
     /// Hints: after each change that somebody makes, and whenever time changes something.
     pub(super) fn hints(&self) -> Changes {
-        let receiver = self.changed.subscribe();
-        Box::pin(futures::stream::unfold((self.clone(), receiver), |(world, mut receiver)| async move {
-            let due = world.next_change().map(|due| due.since(world.clock.now()));
-            tokio::select! {
-                biased;
-                changed = receiver.changed() => changed.ok()?,
-                () = world.clock.sleep(due.unwrap_or_default()), if due.is_some() => {}
-            }
-            Some(((), (world, receiver)))
+        let seen = self.changed.count.load(Ordering::Relaxed);
+        Box::pin(futures::stream::unfold((self.clone(), seen), |(world, seen)| async move {
+            world.changed_since(seen).await;
+            let seen = world.changed.count.load(Ordering::Relaxed);
+            Some(((), (world, seen)))
         }))
+    }
+
+    /// Waits until somebody changed something, or time did.
+    async fn changed_since(&self, seen: u64) {
+        let changed = self.changed.wake.notified();
+        if self.changed.count.load(Ordering::Relaxed) != seen {
+            return;
+        }
+        let due = self.next_change().map(|due| due.since(self.clock.now()));
+        tokio::select! {
+            biased;
+            () = changed => {}
+            () = self.clock.sleep(due.unwrap_or_default()), if due.is_some() => {}
+        }
     }
 
     fn observe<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {

@@ -53,6 +53,8 @@ pub struct WorldSettings {
     pub call: Latency,
     /// How long a probe takes.
     pub probe: Latency,
+    /// Looks and probes tell by turns what was true when they began and what is when they end, instead of halfway.
+    pub looks_at_ends: bool,
     /// From an accepted split until the data plane follows it.
     pub switch: Latency,
     /// Requests in flight at each member while it is in rotation.
@@ -82,6 +84,7 @@ impl Default for WorldSettings {
             stop: Latency::millis(50, 500),
             call: Latency::millis(1, 20),
             probe: Latency::millis(1, 5),
+            looks_at_ends: false,
             switch: Latency::millis(10, 200),
             in_flight: 3,
             request: Duration::from_secs(2),

@@ -1,6 +1,6 @@
 //! What is true in the world, and how time changes it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use deployer_core::{
     error::{BackendError, ErrorKind},
@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) random: Random,
     /// Everything due until then has happened.
     pub(super) now: Timestamp,
+    /// When something happens next that nobody has to ask for.
+    pub(super) due: Option<Timestamp>,
     pub(super) sets: BTreeMap<SetKey, FakeSet>,
     /// Never reset: a name is never used twice.
     pub(super) names: BTreeMap<SetKey, u32>,
@@ -62,6 +64,7 @@ impl State {
             random: Random::new(settings.seed),
             settings,
             now,
+            due: None,
             sets: BTreeMap::new(),
             names: BTreeMap::new(),
             started: 0,
@@ -86,7 +89,7 @@ impl State {
         &mut self,
         kind: CallKind,
         context: &CallContext,
-        what: &str,
+        what: String,
     ) -> (usize, Option<Fault>) {
         let number = self.numbers.entry(kind).or_default();
         *number += 1;
@@ -96,21 +99,37 @@ impl State {
             kind,
             number: *number,
             context: context.clone(),
-            what: what.to_owned(),
+            what,
             outcome: CallOutcome::Unfinished { done: false },
         });
         (self.calls.len() - 1, fault)
     }
 
-    pub(super) fn end(&mut self, call: usize, outcome: CallOutcome) {
-        if let Some(call) = self.calls.get_mut(call) {
-            call.outcome = outcome;
+    /// How long a call takes until it has its effect, and from then on until it answers.
+    pub(super) fn latency(&mut self, kind: CallKind, call: usize) -> (Duration, Duration) {
+        let latency = if kind == CallKind::Probe { self.settings.probe } else { self.settings.call };
+        let whole = latency.draw(&mut self.random);
+        match self.calls[call].number % 2 {
+            _ if kind.writes() || !self.settings.looks_at_ends => (whole / 2, whole / 2),
+            0 => (Duration::ZERO, whole),
+            _ => (whole, Duration::ZERO),
         }
+    }
+
+    /// How a call goes.
+    pub(super) fn note(&mut self, call: usize, outcome: CallOutcome) {
+        self.calls[call].outcome = outcome;
+    }
+
+    /// How a call went; returns what it was about.
+    pub(super) fn end(&mut self, call: usize, outcome: CallOutcome) -> String {
+        self.note(call, outcome);
+        self.calls[call].what.clone()
     }
 
     /// Lets everything happen that is due until `now`, each at its own moment.
     pub(super) fn advance(&mut self, now: Timestamp) {
-        while let Some(due) = self.next_change().filter(|due| *due <= now) {
+        while let Some(due) = self.due.filter(|due| *due <= now) {
             self.now = due;
             self.happen();
             self.admit();
@@ -119,16 +138,17 @@ impl State {
         self.now = self.now.max(now);
     }
 
-    /// When something happens next that nobody has to ask for.
-    pub(super) fn next_change(&self) -> Option<Timestamp> {
+    fn next_change(&self) -> Option<Timestamp> {
         let request = self.settings.request;
         let instances = self.sets.values().flat_map(|set| &set.instances);
         let instances = instances.filter_map(|instance| instance.next_change(self.now, request));
         instances.chain(self.traffic.values().filter_map(|traffic| traffic.next_change(self.now))).min()
     }
 
-    /// Writes the population down where it changed. To be called after every change.
+    /// Writes the population down where it changed, and when time changes something next. To be called after every
+    /// change.
     pub(super) fn record(&mut self) {
+        self.due = self.next_change();
         let workloads: Vec<WorkloadId> = self.sets.keys().map(|(workload, _)| workload.clone()).collect();
         for workload in
             self.histories.keys().cloned().chain(workloads).collect::<std::collections::BTreeSet<_>>()

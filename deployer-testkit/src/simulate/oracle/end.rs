@@ -99,6 +99,8 @@ fn has_reason(scenario: &Scenario) -> bool {
             || behaviour.flaps.is_some()
             || behaviour.missing
             || behaviour.never_ready
+            // It may take longer than a start may.
+            || behaviour.start.is_some()
     };
     !scenario.rates.are_zero() || scenario.behaviours.iter().any(unwell)
 }

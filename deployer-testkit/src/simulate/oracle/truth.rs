@@ -125,13 +125,13 @@ impl Doubts<'_> {
 /// Journals hold what was written, whole and chained, and no secret.
 pub(in super::super) async fn audit(record: &super::super::record::Shared, books: &Books) {
     for deployment in books.deployments() {
-        let whole = books.read(&deployment).await.map(|_| ());
+        let whole = books.audit(&deployment).await;
         let bytes = books.journal().bytes(&deployment).unwrap_or_default();
         let mut record = record.lock();
         if let Err(error) = whole {
             record.broken("audit", error.to_string());
         }
-        if bytes.windows(CANARY.len()).any(|text| text == CANARY.as_bytes()) {
+        if String::from_utf8_lossy(&bytes).contains(CANARY) {
             record.broken("secrets", format!("the journal of {deployment} has what an instance logged"));
         }
         // The last line is chained to all before it.

@@ -1,0 +1,208 @@
+//! What the simulation found in decisions, each as the smallest situation that shows it.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::time::Duration;
+
+use deployer_core::{
+    model::{
+        Amount, Artifact, InFlight, InstanceId, InstancePhase, Member, Percent, PinnedRelease, Proof,
+        Release, ReleaseId, RolloutSettings, RouterCapabilities, SetId, Share, Split, TargetCapabilities,
+        Timestamp, WayBack, WorkloadId,
+    },
+    strategy::{
+        Canary, Cause, Command, Decision, Direction, InstanceSeen, Observation, Phase, Plan, Request,
+        RequestKind, Rolling, RollingSettings, RolloutState, Seen, SetSeen, Strategy, TrafficSeen, invariant,
+        step,
+    },
+};
+
+const REPLICAS: u32 = 3;
+const NOW: Timestamp = Timestamp::from_millis(100_000);
+
+fn release(id: &str) -> PinnedRelease {
+    let release = Release {
+        id: ReleaseId::new(id).unwrap(),
+        artifact: id.to_owned(),
+        config: serde_json::Value::Null,
+        secrets: Vec::new(),
+    };
+    let artifact = Artifact { digest: id.into(), detail: serde_json::Value::Null };
+    PinnedRelease { release, artifact }
+}
+
+/// From v1 to v2.
+fn plan() -> Plan {
+    Plan {
+        workload: WorkloadId::new("web").unwrap(),
+        release: release("v2").release,
+        stable: Some(release("v1")),
+        stable_set: Some(SetId::new("v1").unwrap()),
+        replicas: REPLICAS,
+        settings: RolloutSettings { min_ready: Duration::ZERO, ..RolloutSettings::default() },
+        gates: Vec::new(),
+        target: TargetCapabilities {
+            pins_victims: true,
+            admits_itself: false,
+            delegates: false,
+            grows_adopted: true,
+            exclusive: None,
+            fences: true,
+            stop_grace: Duration::from_secs(10),
+        },
+        router: Some(RouterCapabilities {
+            weights: true,
+            header_routes: true,
+            cookie_routes: true,
+            maintenance: true,
+            members: true,
+            proves: true,
+            counts_in_flight: true,
+            fences: true,
+        }),
+        returning: false,
+    }
+}
+
+/// Prepared, and bringing up v2.
+fn state(plan: &Plan) -> RolloutState {
+    let mut state = RolloutState::begin(plan, Timestamp::from_millis(90_000));
+    state.phase = Phase::Provisioning;
+    state.artifact = Some(release("v2").artifact);
+    state.largest = REPLICAS;
+    state
+}
+
+/// Sets of instances that work; of each so many, and the first so many of these get requests with this weight.
+fn seen(sets: &[(&str, u32, u32, u32)]) -> Observation {
+    let id = |set: &str, n: u32| InstanceId::new(format!("{set}-{n}")).unwrap();
+    let instance = |set: &str, n: u32, routed: u32| InstanceSeen {
+        id: id(set, n),
+        address: None,
+        phase: InstancePhase::Running { ready: None },
+        started_at: Timestamp::from_millis(1000),
+        restarts: 0,
+        ready_since: Some(Timestamp::from_millis(2000)),
+        has_fallen: false,
+        judged: true,
+        trouble: "".into(),
+        digest: set.into(),
+        in_rotation: n < routed,
+        in_flight: InFlight::Known(0),
+        unknown: false,
+    };
+    let set = |(set, count, routed, _): &(&str, u32, u32, u32)| SetSeen {
+        set: SetId::new(*set).unwrap(),
+        instances: (0..*count).map(|n| instance(set, n, *routed)).collect(),
+    };
+    let share = |(set, _, routed, weight): &(&str, u32, u32, u32)| Share {
+        set: SetId::new(*set).unwrap(),
+        weight: *weight,
+        members: (0..*routed).map(|n| Member { instance: id(set, n), address: None }).collect(),
+    };
+    let shares = sets.iter().filter(|(_, _, routed, _)| *routed > 0).map(share).collect();
+    let split = Split::Serve { shares, routes: Vec::new() };
+    let traffic = TrafficSeen {
+        fingerprint: Observation::fingerprint_of(&split),
+        stale_members: 0,
+        split,
+        proof: Proof::Proven { generation: 1 },
+    };
+    Observation {
+        now: NOW,
+        sets: Seen::Known(sets.iter().map(set).collect()),
+        unknown_places: Vec::new(),
+        traffic: Some(Seen::Known(traffic)),
+        prepared: Vec::new(),
+        accepted: None,
+        gates: Vec::new(),
+        requests: Vec::new(),
+        refused: None,
+    }
+}
+
+/// Decides until something else than remembering is decided.
+fn decide(strategy: &dyn Strategy, plan: &Plan, mut state: RolloutState, seen: &Observation) -> Decision {
+    for _ in 0..20 {
+        match step(strategy, plan, &state, seen) {
+            Decision::Advance { state: next, .. } => state = *next,
+            Decision::Act { commands, why } => {
+                let checked = invariant::check(strategy, plan, &state, seen, &commands);
+                assert!(checked.is_ok(), "{commands:?} for {why:?}: {checked:?}");
+                return Decision::Act { commands, why };
+            }
+            other => return other,
+        }
+    }
+    panic!("it remembers more and more: {state:?}")
+}
+
+fn split_of(decision: &Decision) -> Option<&Split> {
+    let Decision::Act { commands, .. } = decision else { return None };
+    commands.iter().find_map(|command| match command {
+        Command::Shift(split) => Some(split),
+        _ => None,
+    })
+}
+
+fn members(split: &Split, set: &str) -> Vec<String> {
+    let share = split.share(&SetId::new(set).unwrap());
+    share.map_or_else(Vec::new, |share| {
+        share.members.iter().map(|member| member.instance.to_string()).collect()
+    })
+}
+
+#[test]
+fn only_a_resume_of_what_is_paused_puts_off_the_progress_deadline() {
+    let plan = plan();
+    let mut seen = seen(&[("v1", 3, 3, 100), ("v2", 1, 0, 0)]);
+    seen.requests = vec![Request { number: 1, kind: RequestKind::Resume }];
+    let resumed = |paused_since| {
+        let state = RolloutState { paused_since, ..state(&plan) };
+        let Decision::Advance { state: next, .. } = step(&Rolling::default(), &plan, &state, &seen) else {
+            panic!("the request is not taken in")
+        };
+        assert_eq!((next.last_request, next.paused_since), (1, None));
+        (state.progress_until, next.progress_until)
+    };
+    let (before, after) = resumed(None);
+    assert_eq!(after, before, "whoever repeats it would keep a rollout waiting for ever");
+    let (before, after) = resumed(Some(Timestamp::from_millis(95_000)));
+    assert!(after > before, "nobody could make progress during a pause");
+}
+
+#[test]
+fn the_first_batch_takes_out_nobody_of_the_new_set_who_serves_already() {
+    let settings = RollingSettings {
+        batch: Some(Amount::Count(1)),
+        surge: Amount::Count(1),
+        ..RollingSettings::default()
+    };
+    let (strategy, plan) = (Rolling::new(settings).unwrap(), plan());
+    for v1 in [0, 1] {
+        let seen = seen(&[("v1", v1, v1, v1), ("v2", 3, 3 - v1, 3 - v1)]);
+        let decision = decide(&strategy, &plan, state(&plan), &seen);
+        let serving = 3 - v1 as usize;
+        if let Some(split) = split_of(&decision) {
+            assert!(members(split, "v2").len() >= serving, "{decision:?}");
+        }
+    }
+}
+
+#[test]
+fn a_gradual_way_back_lets_no_new_instance_in() {
+    let mut plan = plan();
+    plan.settings.way_back =
+        WayBack::Gradual { step: Percent::new(20).unwrap(), every: Duration::from_secs(1) };
+    let mut state = state(&plan);
+    state.phase = Phase::Shifting;
+    state.direction =
+        Direction::Backward { cause: Cause::AbortRequested { reason: "a person says so".to_owned() } };
+    state.descent = Some((50, Timestamp::from_millis(99_000)));
+    // The second one became ready on the way back.
+    let seen = seen(&[("v1", 3, 3, 50), ("v2", 2, 1, 50)]);
+    let decision = decide(&Canary::default(), &plan, state, &seen);
+    let split = split_of(&decision).unwrap_or_else(|| panic!("it goes back a step: {decision:?}"));
+    assert_eq!(members(split, "v2"), ["v2-0"]);
+    assert_eq!(split.share(&SetId::new("v2").unwrap()).unwrap().weight, 30);
+}
