@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
     sync::{Arc, atomic::AtomicBool},
@@ -11,6 +12,7 @@ use std::{
 use deployer::{
     engine::Deployment,
     error::{DeployError, report},
+    event,
     model::AttachPoint,
     ports::{Journal, Lock, Target, TrafficRouter},
 };
@@ -18,16 +20,18 @@ use deployer_testkit::{
     crash::{CrashAt, CrashPoint, Moment, Trail},
     inject::{Injector, Wrapped},
 };
+use futures::StreamExt as _;
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     disturb::{Interrupting, No},
-    processes::LIMIT,
     recipes::{Kind, app},
     stand::{Stand, WEB, any_port, process},
 };
 
+/// How long a deployer may take from its start to its end: each of its drains may take 10 s.
+const LIMIT: Duration = Duration::from_secs(60);
 /// First argument of such a process: what it is to do follows, as JSON.
 const DEPLOYER: &str = "__crash_deployer";
 
@@ -54,6 +58,8 @@ pub(crate) struct Task {
     pub(crate) point: Option<String>,
     /// The file that it answers in.
     pub(crate) answer: PathBuf,
+    /// The file that it tells its events in, of all its starts.
+    pub(crate) story: PathBuf,
 }
 
 /// What a deployer says that came to its end.
@@ -110,12 +116,24 @@ async fn whole(
     done: &Arc<AtomicBool>,
     injector: Arc<dyn Injector>,
 ) -> Result<(), DeployError> {
-    let deployment = build(stand, task, done, &injector);
-    let mut result = deployment.run().await;
+    let mut result = told(&build(stand, task, done, &injector), task).await;
     if matches!(result, Err(DeployError::Interrupted { .. })) {
-        result = build(stand, task, done, &injector).run().await;
+        result = told(&build(stand, task, done, &injector), task).await;
     }
-    result.map(drop)
+    result
+}
+
+/// Runs a deployment and writes down what happens, progress too, for whoever has to find out why it went wrong.
+async fn told(deployment: &Deployment, task: &Task) -> Result<(), DeployError> {
+    let mut events = deployment.events();
+    let mut story = fs::OpenOptions::new().create(true).append(true).open(&task.story).unwrap();
+    writeln!(story, "-- process {}", std::process::id()).unwrap();
+    let listens = async {
+        while let Some(event) = events.next().await {
+            writeln!(story, "{}", event::line(&event)).unwrap();
+        }
+    };
+    tokio::join!(deployment.run(), listens).0.map(drop)
 }
 
 fn build(stand: &Stand, task: &Task, done: &Arc<AtomicBool>, injector: &Arc<dyn Injector>) -> Deployment {
@@ -175,6 +193,9 @@ fn tear(journal: &Path) {
 }
 
 /// Starts a deployer and waits until it is gone. What it says lies in the answer file.
+///
+/// # Errors
+/// It has no end in time.
 pub(crate) fn start(task: &Task) -> Result<ExitStatus, String> {
     let _ = fs::remove_file(&task.answer);
     let mut command = Command::new(env::current_exe().unwrap());

@@ -25,6 +25,7 @@ mod stand;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
+mod witness;
 
 use std::process::ExitCode;
 

@@ -10,7 +10,7 @@ use deployer::{
 };
 use deployer_testkit::{
     crash::{CrashPoint, Told},
-    load::LoadHandle,
+    load::{FailureKind, LoadHandle, LoadResult},
 };
 
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
     table::Done,
 };
 
+/// The end of a deployment whose instances were not ready in time, in short.
+const GAVE_UP: &str = "rolled back: instances failed";
+
 /// How a deployment of real processes ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct End {
@@ -29,6 +32,27 @@ pub(crate) struct End {
     processes: [usize; 3],
     /// Weight and members of the same.
     split: BTreeMap<&'static str, (u32, usize)>,
+}
+
+/// What became of one deployment with its crashes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lived {
+    pub(crate) done: Done,
+    /// What is wrong with it, if nothing but time: a machine that stood still explains that.
+    pub(crate) late: Vec<String>,
+    /// It came to its end without a point that the list of points has.
+    pub(crate) missed: bool,
+    /// What happened, if anything is wrong.
+    pub(crate) story: String,
+}
+
+/// Why a deployer did not do what it should have done.
+#[derive(Debug, Clone)]
+pub(crate) enum Missed {
+    /// It had no end in time.
+    Late(String),
+    /// It ended in another way.
+    OtherWay(String),
 }
 
 /// Deploys one release after another at one stand.
@@ -50,7 +74,7 @@ impl<'a> Line<'a> {
     /// A deployment that nobody disturbs: its calls, and its end.
     pub(crate) async fn undisturbed(&mut self) -> Result<(Vec<String>, End), String> {
         let task = self.next();
-        let answer = go_on(&task).await?;
+        let answer = go_on(&task).await.map_err(|missed| format!("{missed:?}\n{}", story(&task)))?;
         let (end, told) = self.end(&task, 0).await?;
         if let Some(problem) = told.problems.into_iter().chain(answer.again).next() {
             return Err(problem);
@@ -65,22 +89,62 @@ impl<'a> Line<'a> {
         crashes: &[CrashPoint],
         expected: &End,
         load: &LoadHandle,
-    ) -> Done {
+    ) -> Lived {
         let task = self.next();
-        let failed_before = load.snapshot().failed;
-        let mut done = Done { crashes: crashes.to_vec(), ..Done::default() };
+        let before = load.snapshot();
+        let mut lived = self.lived(&task, crashes, expected).await;
+        if lived.is_whole() {
+            answered(load, 5).await;
+        }
+        let so_far = load.snapshot();
+        if self.kind != Kind::Recreate && so_far.failed > before.failed {
+            // What was sent late or answered late was not refused by anybody.
+            let late = |result: &LoadResult| {
+                result.failed_as(FailureKind::Unsent) + result.failed_as(FailureKind::Timeout)
+            };
+            let is_late = so_far.failed - before.failed == late(&so_far) - late(&before);
+            let place = if is_late { &mut lived.late } else { &mut lived.done.problems };
+            place.push(format!("requests failed:\n{so_far}"));
+        }
+        if !lived.is_whole() {
+            lived.story = story(&task);
+        }
+        self.is_over(&task);
+        lived
+    }
+
+    async fn lived(&self, task: &Task, crashes: &[CrashPoint], expected: &End) -> Lived {
+        let mut lived = Lived::default();
+        lived.done.crashes = crashes.to_vec();
         for point in crashes {
-            if let Err(problem) = killed_at(&task, point).await {
-                done.problems.push(problem);
-                return done;
+            match killed_at(task, point).await {
+                Ok(()) => {}
+                Err(Missed::Late(problem)) => {
+                    lived.late.push(problem);
+                    return lived;
+                }
+                Err(Missed::OtherWay(problem)) => {
+                    let end = self.end(task, crashes.len()).await.map(|(end, _)| end);
+                    let gave_up = end.is_ok_and(|end| end.gave_up(expected, self.way));
+                    lived.missed = !gave_up;
+                    let place = if gave_up { &mut lived.late } else { &mut lived.done.problems };
+                    place.push(problem);
+                    return lived;
+                }
             }
         }
-        match go_on(&task).await {
-            Ok(answer) => done.problems.extend(answer.again),
-            Err(problem) => done.problems.push(problem),
+        match go_on(task).await {
+            Ok(answer) => lived.done.problems.extend(answer.again),
+            Err(Missed::OtherWay(problem)) => lived.done.problems.push(problem),
+            Err(Missed::Late(problem)) => {
+                // Where it stands then is no end, and not to be judged as one.
+                lived.late.push(problem);
+                return lived;
+            }
         }
-        match self.end(&task, crashes.len()).await {
+        match self.end(task, crashes.len()).await {
             Ok((end, told)) => {
+                let done = &mut lived.done;
                 done.orphans = end.orphans(self.way);
                 if done.orphans > 0 {
                     done.problems.push(format!("orphans: {:#?}", self.stand.processes(WEB)));
@@ -88,18 +152,14 @@ impl<'a> Line<'a> {
                 done.resumed = told.resumed;
                 done.problems.extend(told.problems);
                 if end != *expected {
-                    done.problems.push(format!("it ended as {end:?}, undisturbed as {expected:?}"));
+                    let gave_up = end.gave_up(expected, self.way);
+                    let place = if gave_up { &mut lived.late } else { &mut done.problems };
+                    place.push(format!("it ended as {end:?}, undisturbed as {expected:?}"));
                 }
             }
-            Err(problem) => done.problems.push(problem),
+            Err(problem) => lived.done.problems.push(problem),
         }
-        answered(load, 5).await;
-        let so_far = load.snapshot();
-        if self.kind != Kind::Recreate && so_far.failed > failed_before {
-            done.problems.push(format!("requests failed:\n{so_far}"));
-        }
-        self.is_over(&task);
-        done
+        lived
     }
 
     pub(crate) fn next(&mut self) -> Task {
@@ -111,6 +171,7 @@ impl<'a> Line<'a> {
             way: self.way,
             point: None,
             answer: self.stand.directory().join("answer"),
+            story: self.stand.directory().join(format!("story-{}", self.number)),
         }
     }
 
@@ -145,12 +206,41 @@ impl<'a> Line<'a> {
     }
 }
 
+impl Lived {
+    /// Whether nothing is wrong.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.done.problems.is_empty() && self.late.is_empty()
+    }
+
+    /// Whether nothing but time is wrong.
+    pub(crate) fn is_late(&self) -> bool {
+        self.done.problems.is_empty() && !self.late.is_empty()
+    }
+
+    /// With everything that is wrong as a failure.
+    pub(crate) fn judged(mut self) -> Done {
+        let is_whole = self.is_whole();
+        self.done.problems.append(&mut self.late);
+        if !is_whole {
+            self.done.problems.push(self.story);
+        }
+        self.done
+    }
+}
+
 impl End {
     /// Processes that should not be there.
     pub(crate) fn orphans(&self, way: Way) -> usize {
         let winner = usize::from(way == Way::Refused);
         let all: usize = self.processes.iter().sum();
         all - self.processes[winner].min(REPLICAS as usize)
+    }
+
+    /// Whether it went back in good order because instances were not ready in time, which nobody planned.
+    fn gave_up(&self, expected: &Self, way: Way) -> bool {
+        let all = self.processes.iter().sum::<usize>();
+        let is_back = self.processes[1] == REPLICAS as usize && all == self.processes[1];
+        self.outcome == GAVE_UP && expected.outcome != GAVE_UP && (is_back || self.orphans(way) == 0)
     }
 
     /// What is wrong with it however it came about.
@@ -163,24 +253,31 @@ impl End {
     }
 }
 
+/// What happened, as the deployers told it.
+fn story(task: &Task) -> String {
+    std::fs::read_to_string(&task.story).unwrap_or_else(|error| format!("nothing was told: {error}"))
+}
+
 /// Starts a deployer that kills itself, and makes sure that it did, and where.
-pub(crate) async fn killed_at(task: &Task, point: &CrashPoint) -> Result<(), String> {
+pub(crate) async fn killed_at(task: &Task, point: &CrashPoint) -> Result<(), Missed> {
     let task = Task { point: Some(point.to_string()), ..task.clone() };
     let answer = task.answer.clone();
-    let status = blocking(move || start(&task)).await?;
+    let status = blocking(move || start(&task)).await.map_err(Missed::Late)?;
     let reached = std::fs::read_to_string(&answer).unwrap_or_default();
     if status.signal() == Some(9) && reached == point.to_string() {
         return Ok(());
     }
-    Err(format!("{point} was not reached: the deployer ended with {status} and said {reached:?}"))
+    let problem = format!("{point} was not reached: the deployer ended with {status} and said {reached:?}");
+    Err(Missed::OtherWay(problem))
 }
 
 /// Starts it once more, to its end.
-async fn go_on(task: &Task) -> Result<Answer, String> {
+async fn go_on(task: &Task) -> Result<Answer, Missed> {
     let (of, answer): (Task, PathBuf) = (task.clone(), task.answer.clone());
-    let status = blocking(move || start(&of)).await?;
-    let text = std::fs::read_to_string(answer).map_err(|error| format!("{status}, no answer: {error}"))?;
-    serde_json::from_str(&text).map_err(|error| format!("{status}, {error}: {text}"))
+    let status = blocking(move || start(&of)).await.map_err(Missed::Late)?;
+    let wrong = |error: &dyn std::fmt::Display| Missed::OtherWay(format!("{status}, no answer: {error}"));
+    let text = std::fs::read_to_string(answer).map_err(|error| wrong(&error))?;
+    serde_json::from_str(&text).map_err(|error| wrong(&error))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -56,6 +56,8 @@ pub(crate) struct Table {
     pub(crate) interrupting: Option<Requests>,
     /// What went wrong apart from any crash.
     pub(crate) problems: Vec<String>,
+    /// Runs that were made again because they showed nothing, and why.
+    pub(crate) again: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,6 +95,7 @@ impl Table {
     pub(crate) fn join(&mut self, other: Self) {
         self.done.extend(other.done);
         self.problems.extend(other.problems);
+        self.again.extend(other.again);
         let sum = |a: Option<Requests>, b: Option<Requests>| match (a, b) {
             (Some(a), Some(b)) => Some(Requests { sent: a.sent + b.sent, failed: a.failed + b.failed }),
             (a, b) => a.or(b),
@@ -141,6 +144,7 @@ impl Table {
             "orphans": self.orphans(),
             "requests": requests(self.requests),
             "requests_of_recreate": requests(self.interrupting),
+            "again": self.again,
             "failures": self.failures(),
         })
     }
@@ -174,6 +178,7 @@ impl fmt::Display for Table {
         if let Some(Requests { sent, failed }) = self.interrupting {
             writeln!(f, "  recreate, which interrupts service: failed {failed} of {sent} requests")?;
         }
+        self.again.iter().try_for_each(|again| writeln!(f, "  made again: {again}"))?;
         self.failures().iter().try_for_each(|failure| writeln!(f, "  FAILED {failure}"))
     }
 }
