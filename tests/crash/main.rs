@@ -19,6 +19,8 @@ mod real_runs;
 #[path = "../e2e/recipes.rs"]
 mod recipes;
 mod samples;
+mod shop;
+mod shop_runs;
 #[path = "../e2e/stand.rs"]
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod stand;
@@ -26,6 +28,7 @@ mod stand;
 mod support;
 mod table;
 mod witness;
+mod works;
 
 use std::process::ExitCode;
 
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         samples::recreate_at_real_processes,
         planted_real::a_point_that_is_not_reached_is_a_failure,
         planted_real::a_deployer_that_does_not_come_back_leaves_orphans,
+        samples::a_pipeline_in_the_fake_world,
         samples::canary_in_the_fake_world,
         samples::rolling_in_the_fake_world,
         samples::blue_green_in_the_fake_world,
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         planted::a_journal_that_says_durable_too_early_is_caught,
         planted::a_target_that_starts_anew_is_caught,
         planted::a_target_that_forgets_what_it_started_is_caught,
+        planted::a_stage_that_is_done_twice_after_a_crash_is_caught,
         planted::a_router_that_loses_its_split_with_its_client_is_caught,
     ];
     cases::run(&cases, 2)

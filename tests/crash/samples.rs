@@ -5,6 +5,7 @@ use crate::{
     options::Options,
     real_runs::{self, Column},
     recipes::Kind,
+    shop_runs,
     table::Table,
 };
 
@@ -25,6 +26,12 @@ fn fake(name: &str) {
 
 fn real(kind: Kind) {
     assert_passed(&real_runs::all_of(&[Column::forward(kind)], &Options::usual(), REAL), REAL);
+}
+
+pub(crate) fn a_pipeline_in_the_fake_world() {
+    for row in shop_runs::rows() {
+        assert_passed(&shop_runs::a_sample_of(&row), 20);
+    }
 }
 
 pub(crate) fn rolling_in_the_fake_world() {

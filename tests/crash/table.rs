@@ -6,7 +6,7 @@ use deployer_testkit::crash::{CrashPoint, Moment};
 use serde_json::{Value, json};
 
 /// Kinds of records in the order of their lives, then effects.
-pub(crate) const KINDS: [&str; 16] = [
+pub(crate) const KINDS: [&str; 20] = [
     "deployment_started",
     "stage_started",
     "rollout_started",
@@ -17,11 +17,15 @@ pub(crate) const KINDS: [&str; 16] = [
     "rollout_finished",
     "stage_succeeded",
     "stage_failed",
+    "undo_started",
+    "undo_finished",
     "deployment_finished",
     "prepare",
     "apply",
     "shift",
     "remove",
+    "stage",
+    "undo",
     "other",
 ];
 
