@@ -1,6 +1,7 @@
 //! The deployer that is killed: this program, started again.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     io::Write as _,
     path::{Path, PathBuf},
@@ -10,10 +11,11 @@ use std::{
 };
 
 use deployer::{
-    engine::Deployment,
+    engine::{Deployment, DeploymentBuilder, EngineSettings},
     error::{DeployError, report},
     event,
     model::AttachPoint,
+    pipeline::Pipeline,
     ports::{Journal, Lock, Target, TrafficRouter},
 };
 use deployer_testkit::{
@@ -26,8 +28,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     disturb::{Interrupting, No},
+    processes::marked,
     recipes::{Kind, app},
     stand::{Stand, WEB, any_port, process},
+    works::Works,
 };
 
 /// How long a deployer may take from its start to its end: each of its drains may take 10 s.
@@ -44,6 +48,20 @@ pub(crate) enum Way {
     Interrupted,
     /// A gate refuses it when it has all the traffic.
     Refused,
+    /// It is a pipeline of two workloads, the last stage of which fails.
+    Undone,
+}
+
+impl Way {
+    /// Whether the old release is live in the end.
+    pub(crate) fn goes_back(self) -> bool {
+        matches!(self, Self::Refused | Self::Undone)
+    }
+
+    /// What is deployed, in this order.
+    pub(crate) fn workloads(self) -> &'static [&'static str] {
+        if self == Self::Undone { &["api", WEB] } else { &[WEB] }
+    }
 }
 
 /// What a deployer is to do.
@@ -60,6 +78,8 @@ pub(crate) struct Task {
     pub(crate) answer: PathBuf,
     /// The file that it tells its events in, of all its starts.
     pub(crate) story: PathBuf,
+    /// Where the stages of a pipeline do their work.
+    pub(crate) works: PathBuf,
 }
 
 /// What a deployer says that came to its end.
@@ -140,27 +160,82 @@ fn build(stand: &Stand, task: &Task, done: &Arc<AtomicBool>, injector: &Arc<dyn 
     let kind = Kind::ALL.into_iter().find(|known| known.name() == task.kind).unwrap();
     let interrupting = Arc::new(Interrupting::new(injector.clone(), done.clone()));
     let injector = if task.way == Way::Interrupted { interrupting.clone() } else { injector.clone() };
-    let app = app(&task.release);
-    let real = stand.host.target_for(&process(&app));
-    let target = Wrapped::<dyn Target>::new(real, injector.clone());
-    let workload = deployer::model::WorkloadId::new(WEB).unwrap();
-    let router = stand.host.router(workload, any_port());
-    let router = Wrapped::<dyn TrafficRouter>::new(router, injector.clone());
-    let journal = Wrapped::<dyn Journal>::new(stand.journal.clone(), injector.clone());
-    let lock = Wrapped::<dyn Lock>::new(stand.lock.clone(), injector);
-    let builder = stand
-        .deployment(WEB, &app, kind)
+    if task.way == Way::Undone {
+        return pipeline(stand, task, kind, &injector);
+    }
+    let ledger = Ledger::new(stand, &injector);
+    let builder = rollout_of(stand, task, WEB, kind, &injector)
+        .engine(EngineSettings::default())
         .id(id(&task.release).as_str())
-        .target(Arc::new(target) as Arc<dyn Target>)
-        .router(Arc::new(router) as Arc<dyn TrafficRouter>)
-        .journal(Arc::new(journal) as Arc<dyn Journal>)
-        .lock(Arc::new(lock) as Arc<dyn Lock>);
+        .journal(ledger.journal)
+        .lock(ledger.lock);
     let is_refused = task.way == Way::Refused;
     let builder =
         if is_refused { builder.gate(AttachPoint::FullTraffic, "no", Arc::new(No)) } else { builder };
     let deployment = builder.build().unwrap();
     interrupting.tells(deployment.control());
     deployment
+}
+
+/// A pipeline with a backup, a migration, both workloads, and an end that fails.
+fn pipeline(stand: &Stand, task: &Task, kind: Kind, injector: &Arc<dyn Injector>) -> Deployment {
+    let (directory, release) = (stand.host.directory().to_owned(), task.release.clone());
+    let works = Works::new(injector.clone(), &task.works, move || releases(&directory, &release));
+    let ledger = Ledger::new(stand, injector);
+    let pipeline = Pipeline::builder("shop")
+        .id(id(&task.release).as_str())
+        .journal(ledger.journal)
+        .lock(ledger.lock)
+        .stage(works.backup())
+        .stage(works.migrate());
+    let kinds = [kind, Kind::BlueGreen];
+    let rollouts = task.way.workloads().iter().zip(kinds);
+    let pipeline = rollouts.fold(pipeline, |pipeline, (workload, kind)| {
+        pipeline.rollout(*workload, rollout_of(stand, task, workload, kind, injector))
+    });
+    pipeline.stage(works.mail()).stage(works.last(true)).build().unwrap()
+}
+
+/// Which releases of each workload have processes: the new one by that name, however it is called.
+fn releases(directory: &Path, new: &str) -> String {
+    let all = marked(directory).into_iter();
+    let names = all.map(|marked| {
+        let set = if marked.set == new { "new".to_owned() } else { marked.set };
+        format!("{} {set}", marked.workload)
+    });
+    names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// Journal and lock with an injector around them.
+struct Ledger {
+    journal: Arc<dyn Journal>,
+    lock: Arc<dyn Lock>,
+}
+
+impl Ledger {
+    fn new(stand: &Stand, injector: &Arc<dyn Injector>) -> Self {
+        Self {
+            journal: Arc::new(Wrapped::<dyn Journal>::new(stand.journal.clone(), injector.clone())),
+            lock: Arc::new(Wrapped::<dyn Lock>::new(stand.lock.clone(), injector.clone())),
+        }
+    }
+}
+
+fn rollout_of(
+    stand: &Stand,
+    task: &Task,
+    workload: &str,
+    kind: Kind,
+    injector: &Arc<dyn Injector>,
+) -> DeploymentBuilder {
+    let app = app(&task.release);
+    let target = Wrapped::<dyn Target>::new(stand.host.target_for(&process(&app)), injector.clone());
+    let name = deployer::model::WorkloadId::new(workload).unwrap();
+    let router = Wrapped::<dyn TrafficRouter>::new(stand.host.router(name, any_port()), injector.clone());
+    stand
+        .bare(workload, &app.release, process(&app), kind)
+        .target(Arc::new(target) as Arc<dyn Target>)
+        .router(Arc::new(router) as Arc<dyn TrafficRouter>)
 }
 
 /// The name of the deployment of a release.

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
     }
     // The longest first, so that they do not stand alone at the end.
     let cases = cases![
+        samples::a_pipeline_at_real_processes,
         samples::canary_at_real_processes,
         samples::rolling_at_real_processes,
         samples::blue_green_at_real_processes,

@@ -17,8 +17,9 @@ use crate::{
     child::{Answer, Task, Way, id, start},
     disturb::in_short,
     recipes::Kind,
-    stand::{REPLICAS, Stand, WEB, answered},
+    stand::{REPLICAS, Stand, answered},
     table::Done,
+    works::{Did, Works},
 };
 
 /// The end of a deployment whose instances were not ready in time, in short.
@@ -28,6 +29,15 @@ const GAVE_UP: &str = "rolled back: instances failed";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct End {
     outcome: String,
+    /// In the order in which they are put live.
+    workloads: Vec<Side>,
+    /// What the stages of a pipeline did.
+    did: Option<Did>,
+}
+
+/// One workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Side {
     /// Processes of the new release, of the old one, and of none of them, as the kernel lists them.
     processes: [usize; 3],
     /// Weight and members of the same.
@@ -88,23 +98,18 @@ impl<'a> Line<'a> {
         &mut self,
         crashes: &[CrashPoint],
         expected: &End,
-        load: &LoadHandle,
+        loads: &[LoadHandle],
     ) -> Lived {
         let task = self.next();
-        let before = load.snapshot();
+        let before: Vec<_> = loads.iter().map(LoadHandle::snapshot).collect();
         let mut lived = self.lived(&task, crashes, expected).await;
-        if lived.is_whole() {
-            answered(load, 5).await;
-        }
-        let so_far = load.snapshot();
-        if self.kind != Kind::Recreate && so_far.failed > before.failed {
-            // What was sent late or answered late was not refused by anybody.
-            let late = |result: &LoadResult| {
-                result.failed_as(FailureKind::Unsent) + result.failed_as(FailureKind::Timeout)
-            };
-            let is_late = so_far.failed - before.failed == late(&so_far) - late(&before);
-            let place = if is_late { &mut lived.late } else { &mut lived.done.problems };
-            place.push(format!("requests failed:\n{so_far}"));
+        for (load, before) in loads.iter().zip(&before) {
+            if lived.is_whole() {
+                answered(load, 5).await;
+            }
+            if self.kind != Kind::Recreate {
+                lived.take_in(before, &load.snapshot());
+            }
         }
         if !lived.is_whole() {
             lived.story = story(&task);
@@ -125,7 +130,7 @@ impl<'a> Line<'a> {
                 }
                 Err(Missed::OtherWay(problem)) => {
                     let end = self.end(task, crashes.len()).await.map(|(end, _)| end);
-                    let gave_up = end.is_ok_and(|end| end.gave_up(expected, self.way));
+                    let gave_up = end.is_ok_and(|end| end.gave_up(expected));
                     lived.missed = !gave_up;
                     let place = if gave_up { &mut lived.late } else { &mut lived.done.problems };
                     place.push(problem);
@@ -147,12 +152,13 @@ impl<'a> Line<'a> {
                 let done = &mut lived.done;
                 done.orphans = end.orphans(self.way);
                 if done.orphans > 0 {
-                    done.problems.push(format!("orphans: {:#?}", self.stand.processes(WEB)));
+                    let all = self.way.workloads().iter().map(|workload| self.stand.processes(workload));
+                    done.problems.push(format!("orphans: {:#?}", all.collect::<Vec<_>>()));
                 }
                 done.resumed = told.resumed;
                 done.problems.extend(told.problems);
                 if end != *expected {
-                    let gave_up = end.gave_up(expected, self.way);
+                    let gave_up = end.gave_up(expected);
                     let place = if gave_up { &mut lived.late } else { &mut done.problems };
                     place.push(format!("it ended as {end:?}, undisturbed as {expected:?}"));
                 }
@@ -164,6 +170,11 @@ impl<'a> Line<'a> {
 
     pub(crate) fn next(&mut self) -> Task {
         self.number += 1;
+        let works = self.stand.directory().join(format!("works-{}", self.number));
+        if self.way == Way::Undone {
+            std::fs::create_dir(&works).unwrap();
+            Works::furnish(&works);
+        }
         Task {
             directory: self.stand.directory().to_owned(),
             release: format!("v{}", self.number),
@@ -172,23 +183,38 @@ impl<'a> Line<'a> {
             point: None,
             answer: self.stand.directory().join("answer"),
             story: self.stand.directory().join(format!("story-{}", self.number)),
+            works,
         }
     }
 
     fn is_over(&mut self, task: &Task) {
-        if self.way != Way::Refused {
+        if !self.way.goes_back() {
             self.stable.clone_from(&task.release);
         }
     }
 
     /// Looks at everything anew: kernel, router, and the file of the journal.
     pub(crate) async fn end(&self, task: &Task, crashes: usize) -> Result<(End, Told), String> {
+        let mut workloads = Vec::new();
+        for workload in self.way.workloads() {
+            workloads.push(self.side(task, workload).await);
+        }
+        let journal = FileJournal::open(self.stand.journal.directory()).map_err(|error| error.to_string())?;
+        let name = DeploymentId::new(id(&task.release)).unwrap();
+        let events = journal.load(&name).await.map_err(|error| error.to_string())?;
+        let told = Told::of(&events, crashes);
+        let outcome = told.outcome.as_ref().map_or("none".to_owned(), in_short);
+        let did = (self.way == Way::Undone).then(|| Did::read_of(&task.works, &id(&task.release)));
+        Ok((End { outcome, workloads, did }, told))
+    }
+
+    async fn side(&self, task: &Task, workload: &str) -> Side {
         let role = |set: &str| match set {
             set if set == task.release => 0,
             set if set == self.stable => 1,
             _ => 2,
         };
-        let world = self.stand.world(WEB).await;
+        let world = self.stand.world(workload).await;
         let mut processes = [0; 3];
         for marked in &world.processes {
             processes[role(&marked.set)] += 1;
@@ -197,16 +223,25 @@ impl<'a> Line<'a> {
         let shares = split.shares().iter().map(|share| {
             (["new", "old", "other"][role(share.set.as_str())], (share.weight, share.members.len()))
         });
-        let journal = FileJournal::open(self.stand.journal.directory()).map_err(|error| error.to_string())?;
-        let name = DeploymentId::new(id(&task.release)).unwrap();
-        let events = journal.load(&name).await.map_err(|error| error.to_string())?;
-        let told = Told::of(&events, crashes);
-        let outcome = told.outcome.as_ref().map_or("none".to_owned(), in_short);
-        Ok((End { outcome, processes, split: shares.collect() }, told))
+        Side { processes, split: shares.collect() }
     }
 }
 
 impl Lived {
+    /// Takes in what became of requests.
+    fn take_in(&mut self, before: &LoadResult, after: &LoadResult) {
+        if after.failed == before.failed {
+            return;
+        }
+        // What was sent late or answered late was not refused by anybody.
+        let late = |result: &LoadResult| {
+            result.failed_as(FailureKind::Unsent) + result.failed_as(FailureKind::Timeout)
+        };
+        let is_late = after.failed - before.failed == late(after) - late(before);
+        let place = if is_late { &mut self.late } else { &mut self.done.problems };
+        place.push(format!("requests failed:\n{after}"));
+    }
+
     /// Whether nothing is wrong.
     pub(crate) fn is_whole(&self) -> bool {
         self.done.problems.is_empty() && self.late.is_empty()
@@ -231,25 +266,33 @@ impl Lived {
 impl End {
     /// Processes that should not be there.
     pub(crate) fn orphans(&self, way: Way) -> usize {
-        let winner = usize::from(way == Way::Refused);
-        let all: usize = self.processes.iter().sum();
-        all - self.processes[winner].min(REPLICAS as usize)
+        self.workloads.iter().map(|side| side.orphans(usize::from(way.goes_back()))).sum()
     }
 
     /// Whether it went back in good order because instances were not ready in time, which nobody planned.
-    fn gave_up(&self, expected: &Self, way: Way) -> bool {
-        let all = self.processes.iter().sum::<usize>();
-        let is_back = self.processes[1] == REPLICAS as usize && all == self.processes[1];
-        self.outcome == GAVE_UP && expected.outcome != GAVE_UP && (is_back || self.orphans(way) == 0)
+    fn gave_up(&self, expected: &Self) -> bool {
+        let is_back = self.workloads.iter().all(|side| side.is_whole(1));
+        self.outcome == GAVE_UP && expected.outcome != GAVE_UP && is_back
     }
 
     /// What is wrong with it however it came about.
     pub(crate) fn problem(&self, way: Way) -> Option<String> {
-        let winner = usize::from(way == Way::Refused);
+        let winner = usize::from(way.goes_back());
         let is_success = self.outcome == in_short(&Outcome::Succeeded);
-        let whole = self.processes[winner] == REPLICAS as usize && self.orphans(way) == 0;
-        let is_right = whole && is_success == (way != Way::Refused);
-        (!is_right).then(|| format!("an undisturbed deployment ended as {self:?}"))
+        let is_whole = self.workloads.iter().all(|side| side.is_whole(winner));
+        let stages = self.did.as_ref().map_or_else(Vec::new, |did| did.problems(!way.goes_back()));
+        let is_right = is_whole && is_success != way.goes_back() && stages.is_empty();
+        (!is_right).then(|| format!("an undisturbed deployment ended as {self:?}: {stages:?}"))
+    }
+}
+
+impl Side {
+    fn orphans(&self, winner: usize) -> usize {
+        self.processes.iter().sum::<usize>() - self.processes[winner].min(REPLICAS as usize)
+    }
+
+    fn is_whole(&self, winner: usize) -> bool {
+        self.processes[winner] == REPLICAS as usize && self.orphans(winner) == 0
     }
 }
 

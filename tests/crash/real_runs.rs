@@ -18,7 +18,7 @@ use crate::{
     options::Options,
     real::{End, Line, Lived},
     recipes::Kind,
-    stand::{self, Stand, WEB, load},
+    stand::{self, Stand, load},
     table::{Done, Requests, Table},
     witness::Witness,
 };
@@ -52,7 +52,10 @@ impl Column {
     pub(crate) fn all(options: &Options) -> Vec<Self> {
         let kinds = if options.all { Kind::ALL.len() } else { Kind::ALL.len() - 1 };
         let ways = [Way::Forward, Way::Refused, Way::Interrupted];
-        ways.into_iter().flat_map(|way| (0..kinds).map(move |place| Self { place, way })).collect()
+        let mut all: Vec<_> =
+            ways.into_iter().flat_map(|way| (0..kinds).map(move |place| Self { place, way })).collect();
+        all.push(Self::undone());
+        all
     }
 
     /// The one of a strategy with a good release.
@@ -70,16 +73,25 @@ impl Column {
             Way::Forward => "forward",
             Way::Refused => "refused",
             Way::Interrupted => "interrupted",
+            Way::Undone => return "real/shop/undone".to_owned(),
         };
         format!("real/{}/{way}", self.kind().name())
     }
 
     fn head(self) -> String {
+        if self.way == Way::Undone {
+            return "pipeline <-".to_owned();
+        }
         let strategy = match self.kind() {
             Kind::RollingWithoutSurge => Kind::Rolling.name(),
             other => other.name(),
         };
         format!("{strategy} {}", if self.way == Way::Refused { "<-" } else { "->" })
+    }
+
+    /// A pipeline that is undone.
+    pub(crate) fn undone() -> Self {
+        Self { place: 0, way: Way::Undone }
     }
 
     /// Chosen from the calls of an undisturbed run: each kind, each time at another moment; on the way back the last
@@ -95,8 +107,14 @@ impl Column {
             if self.way == Way::Interrupted && !is_new {
                 continue;
             }
-            let number = if self.way == Way::Refused { count } else { count.div_ceil(2) };
+            if self.way == Way::Undone && !OF_AN_UNDO.contains(&kind) {
+                continue;
+            }
+            let number = if self.way.goes_back() { count } else { count.div_ceil(2) };
             chosen.push(vec![CrashPoint::new(kind, number, Moment::ALL[(at + self.place) % 3])]);
+        }
+        if self.way == Way::Undone {
+            chosen.sort_by_key(|crashes| OF_AN_UNDO.iter().position(|kind| *kind == crashes[0].kind));
         }
         if self.way == Way::Forward {
             let again = CrashPoint::new("resumed", 1, Moment::ALL[self.place % 3]);
@@ -105,6 +123,18 @@ impl Column {
         chosen
     }
 }
+
+/// Of a pipeline only these, in this order: all the others are those of one rollout.
+const OF_AN_UNDO: [&str; 8] = [
+    "undo_started",
+    "undo_finished",
+    "stage_failed",
+    "undo",
+    "rollout_started",
+    "apply",
+    "shift",
+    "deployment_finished",
+];
 
 const KINDS: [Kind; 5] =
     [Kind::Rolling, Kind::BlueGreen, Kind::Canary, Kind::Recreate, Kind::RollingWithoutSurge];
@@ -199,7 +229,9 @@ fn scouted_well(column: Column, witness: &Witness) -> Result<(Vec<String>, End),
 fn scout(column: Column) -> Result<(Vec<String>, End), String> {
     let found = Mutex::new(Err("it has no end".to_owned()));
     stand::with(async |stand| {
-        stand.serve_v1(WEB).await;
+        for workload in column.way.workloads() {
+            stand.serve_v1(workload).await;
+        }
         let undisturbed = Line::new(stand, column.kind(), column.way).undisturbed().await;
         *found.lock() = undisturbed.and_then(|(calls, end)| match end.problem(column.way) {
             Some(problem) => Err(problem),
@@ -260,13 +292,16 @@ struct Series<'a> {
 
 impl Series<'_> {
     async fn run(self) {
-        let load = load(self.stand.serve_v1(WEB).await, RATE).await;
+        let mut loads = Vec::new();
+        for workload in self.column.way.workloads() {
+            loads.push(load(self.stand.serve_v1(workload).await, RATE).await);
+        }
         let mut line = Line::new(self.stand, self.column.kind(), self.column.way);
         let mut counts = true;
         loop {
             let Some(one) = self.left.lock().front().cloned() else { break };
             let start = Instant::now();
-            let lived = line.crashed(&one.crashes, self.end, &load).await;
+            let lived = line.crashed(&one.crashes, self.end, &loads).await;
             let stood_still = self.witness.longest_since(start);
             if lived.missed && one.number < TRIES && self.listed_again(&mut line, &one).await {
                 continue;
@@ -285,9 +320,11 @@ impl Series<'_> {
                 break;
             }
         }
-        let result = load.stop().await;
-        if counts {
-            self.count(&result);
+        for load in loads {
+            let result = load.stop().await;
+            if counts {
+                self.count(&result);
+            }
         }
     }
 
@@ -320,10 +357,11 @@ impl Series<'_> {
     fn count(&self, result: &LoadResult) {
         let requests = Requests { sent: result.requests, failed: result.failed };
         let mut found = self.found.lock();
-        if self.column.kind() == Kind::Recreate {
-            found.interrupting = Some(requests);
-        } else {
-            found.requests = Some(requests);
+        let is_recreate = self.column.kind() == Kind::Recreate;
+        let mut one = Table::default();
+        *(if is_recreate { &mut one.interrupting } else { &mut one.requests }) = Some(requests);
+        found.join(one);
+        if !is_recreate {
             if !result.is_valid() {
                 found.problems.push(format!("{}: the load says nothing:\n{result}", self.column.name()));
             }

@@ -12,6 +12,9 @@ use crate::{
 /// Crashes of each strategy at real processes.
 const REAL: usize = 6;
 
+/// Crashes of a pipeline at real processes.
+const UNDONE: usize = 4;
+
 #[track_caller]
 fn assert_passed(table: &Table, least: usize) {
     assert!(table.failures().is_empty(), "{table}");
@@ -22,6 +25,12 @@ fn assert_passed(table: &Table, least: usize) {
 fn fake(name: &str) {
     let row = fake_runs::rows().into_iter().find(|row| row.name == name).unwrap();
     assert_passed(&fake_runs::a_sample_of(&row), 15);
+}
+
+/// A few of the undo of a pipeline of two workloads.
+pub(crate) fn a_pipeline_at_real_processes() {
+    let table = real_runs::all_of(&[Column::undone()], &Options::usual(), UNDONE);
+    assert_passed(&table, UNDONE);
 }
 
 fn real(kind: Kind) {

@@ -149,6 +149,15 @@ impl Did {
         Self { order, mails: read("mails").lines().count(), schema: read("schema"), backups }
     }
 
+    /// The same in words that are those of every deployment, not of this one.
+    pub(crate) fn read_of(directory: &Path, deployment: &str) -> Self {
+        let mut did = Self::read(directory);
+        for backup in &mut did.backups {
+            *backup = backup.replace(deployment, "it");
+        }
+        did
+    }
+
     /// What is wrong however it came about.
     pub(crate) fn problems(&self, is_forward: bool) -> Vec<String> {
         let schema = if is_forward { "new" } else { "old" };

@@ -116,6 +116,20 @@ impl Stand {
         process: ProcessSpec,
         kind: Kind,
     ) -> DeploymentBuilder {
+        self.bare(workload, release, process, kind)
+            .engine(EngineSettings::default())
+            .journal(self.journal.clone())
+            .lock(self.lock.clone())
+    }
+
+    /// The same without what a pipeline says for all its rollouts.
+    pub(crate) fn bare(
+        &self,
+        workload: &str,
+        release: &str,
+        process: ProcessSpec,
+        kind: Kind,
+    ) -> DeploymentBuilder {
         let workload = WorkloadId::new(workload).unwrap();
         Deployment::builder(workload.clone())
             .target(self.host.target_for(&process))
@@ -132,9 +146,6 @@ impl Stand {
                 ..ProbeSettings::default()
             })
             .settings(settings())
-            .engine(EngineSettings::default())
-            .journal(self.journal.clone())
-            .lock(self.lock.clone())
     }
 
     /// Puts v1 live, without load: there is nothing to lose yet.
