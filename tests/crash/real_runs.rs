@@ -361,10 +361,8 @@ impl Series<'_> {
         let mut one = Table::default();
         *(if is_recreate { &mut one.interrupting } else { &mut one.requests }) = Some(requests);
         found.join(one);
-        if !is_recreate {
-            if !result.is_valid() {
-                found.problems.push(format!("{}: the load says nothing:\n{result}", self.column.name()));
-            }
+        if !is_recreate && !result.is_valid() {
+            found.problems.push(format!("{}: the load says nothing:\n{result}", self.column.name()));
         }
     }
 }

@@ -99,9 +99,9 @@ const EFFECTS: [&str; 6] = ["prepare", "apply", "remove", "shift", "stage", "und
 pub fn kind_of(call: &PortCall) -> Option<&str> {
     match (call.port, call.operation) {
         (PortKind::Journal, "create" | "append") => Some(&call.about),
-        (PortKind::Target, operation @ ("prepare" | "apply" | "remove")) => Some(operation),
+        (PortKind::Target, operation @ ("prepare" | "apply" | "remove"))
+        | (PortKind::Stage, operation @ ("stage" | "undo")) => Some(operation),
         (PortKind::Router, "apply") => Some("shift"),
-        (PortKind::Stage, operation @ ("stage" | "undo")) => Some(operation),
         _ => None,
     }
 }
