@@ -28,7 +28,7 @@ use crate::{
 const OF_A_STAND: usize = 6;
 /// How long such a stand may take.
 const STAND_LIMIT: Duration = Duration::from_secs(300);
-/// A machine that stands still for so long makes everything late.
+/// A machine that stands still for so long, or keeps a process waiting, makes everything late.
 const STANDSTILL: Duration = Duration::from_secs(1);
 /// How often a run is made that shows nothing.
 const TRIES: u32 = 4;
@@ -218,7 +218,7 @@ fn scouted_well(column: Column, witness: &Witness) -> Result<(Vec<String>, End),
     let mut number = 1;
     loop {
         let start = Instant::now();
-        let scouted = in_a_stand(|| scout(column));
+        let scouted = in_a_stand(|| scout(column, witness));
         if scouted.is_ok() || number == TRIES || witness.longest_since(start) < STANDSTILL {
             return scouted;
         }
@@ -226,9 +226,10 @@ fn scouted_well(column: Column, witness: &Witness) -> Result<(Vec<String>, End),
     }
 }
 
-fn scout(column: Column) -> Result<(Vec<String>, End), String> {
+fn scout(column: Column, witness: &Witness) -> Result<(Vec<String>, End), String> {
     let found = Mutex::new(Err("it has no end".to_owned()));
     stand::with(async |stand| {
+        witness.watches(stand.host.directory());
         for workload in column.way.workloads() {
             stand.serve_v1(workload).await;
         }
@@ -292,6 +293,7 @@ struct Series<'a> {
 
 impl Series<'_> {
     async fn run(self) {
+        self.witness.watches(self.stand.host.directory());
         let mut loads = Vec::new();
         for workload in self.column.way.workloads() {
             loads.push(load(self.stand.serve_v1(workload).await, RATE).await);
