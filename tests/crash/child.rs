@@ -1,7 +1,9 @@
 //! The deployer that is killed: this program, started again.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, ExitStatus, Stdio},
     sync::{Arc, atomic::AtomicBool},
@@ -9,25 +11,31 @@ use std::{
 };
 
 use deployer::{
-    engine::Deployment,
+    engine::{Deployment, DeploymentBuilder, EngineSettings},
     error::{DeployError, report},
+    event,
     model::AttachPoint,
+    pipeline::Pipeline,
     ports::{Journal, Lock, Target, TrafficRouter},
 };
 use deployer_testkit::{
     crash::{CrashAt, CrashPoint, Moment, Trail},
     inject::{Injector, Wrapped},
 };
+use futures::StreamExt as _;
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     disturb::{Interrupting, No},
-    processes::LIMIT,
+    processes::marked,
     recipes::{Kind, app},
     stand::{Stand, WEB, any_port, process},
+    works::Works,
 };
 
+/// How long a deployer may take from its start to its end: each of its drains may take 10 s.
+const LIMIT: Duration = Duration::from_secs(60);
 /// First argument of such a process: what it is to do follows, as JSON.
 const DEPLOYER: &str = "__crash_deployer";
 
@@ -40,6 +48,20 @@ pub(crate) enum Way {
     Interrupted,
     /// A gate refuses it when it has all the traffic.
     Refused,
+    /// It is a pipeline of two workloads, the last stage of which fails.
+    Undone,
+}
+
+impl Way {
+    /// Whether the old release is live in the end.
+    pub(crate) fn goes_back(self) -> bool {
+        matches!(self, Self::Refused | Self::Undone)
+    }
+
+    /// What is deployed, in this order.
+    pub(crate) fn workloads(self) -> &'static [&'static str] {
+        if self == Self::Undone { &["api", WEB] } else { &[WEB] }
+    }
 }
 
 /// What a deployer is to do.
@@ -54,6 +76,10 @@ pub(crate) struct Task {
     pub(crate) point: Option<String>,
     /// The file that it answers in.
     pub(crate) answer: PathBuf,
+    /// The file that it tells its events in, of all its starts.
+    pub(crate) story: PathBuf,
+    /// Where the stages of a pipeline do their work.
+    pub(crate) works: PathBuf,
 }
 
 /// What a deployer says that came to its end.
@@ -110,39 +136,106 @@ async fn whole(
     done: &Arc<AtomicBool>,
     injector: Arc<dyn Injector>,
 ) -> Result<(), DeployError> {
-    let deployment = build(stand, task, done, &injector);
-    let mut result = deployment.run().await;
+    let mut result = told(&build(stand, task, done, &injector), task).await;
     if matches!(result, Err(DeployError::Interrupted { .. })) {
-        result = build(stand, task, done, &injector).run().await;
+        result = told(&build(stand, task, done, &injector), task).await;
     }
-    result.map(drop)
+    result
+}
+
+/// Runs a deployment and writes down what happens, progress too, for whoever has to find out why it went wrong.
+async fn told(deployment: &Deployment, task: &Task) -> Result<(), DeployError> {
+    let mut events = deployment.events();
+    let mut story = fs::OpenOptions::new().create(true).append(true).open(&task.story).unwrap();
+    writeln!(story, "-- process {}", std::process::id()).unwrap();
+    let listens = async {
+        while let Some(event) = events.next().await {
+            writeln!(story, "{}", event::line(&event)).unwrap();
+        }
+    };
+    tokio::join!(deployment.run(), listens).0.map(drop)
 }
 
 fn build(stand: &Stand, task: &Task, done: &Arc<AtomicBool>, injector: &Arc<dyn Injector>) -> Deployment {
     let kind = Kind::ALL.into_iter().find(|known| known.name() == task.kind).unwrap();
     let interrupting = Arc::new(Interrupting::new(injector.clone(), done.clone()));
     let injector = if task.way == Way::Interrupted { interrupting.clone() } else { injector.clone() };
-    let app = app(&task.release);
-    let real = stand.host.target_for(&process(&app));
-    let target = Wrapped::<dyn Target>::new(real, injector.clone());
-    let workload = deployer::model::WorkloadId::new(WEB).unwrap();
-    let router = stand.host.router(workload, any_port());
-    let router = Wrapped::<dyn TrafficRouter>::new(router, injector.clone());
-    let journal = Wrapped::<dyn Journal>::new(stand.journal.clone(), injector.clone());
-    let lock = Wrapped::<dyn Lock>::new(stand.lock.clone(), injector);
-    let builder = stand
-        .deployment(WEB, &app, kind)
+    if task.way == Way::Undone {
+        return pipeline(stand, task, kind, &injector);
+    }
+    let ledger = Ledger::new(stand, &injector);
+    let builder = rollout_of(stand, task, WEB, kind, &injector)
+        .engine(EngineSettings::default())
         .id(id(&task.release).as_str())
-        .target(Arc::new(target) as Arc<dyn Target>)
-        .router(Arc::new(router) as Arc<dyn TrafficRouter>)
-        .journal(Arc::new(journal) as Arc<dyn Journal>)
-        .lock(Arc::new(lock) as Arc<dyn Lock>);
+        .journal(ledger.journal)
+        .lock(ledger.lock);
     let is_refused = task.way == Way::Refused;
     let builder =
         if is_refused { builder.gate(AttachPoint::FullTraffic, "no", Arc::new(No)) } else { builder };
     let deployment = builder.build().unwrap();
     interrupting.tells(deployment.control());
     deployment
+}
+
+/// A pipeline with a backup, a migration, both workloads, and an end that fails.
+fn pipeline(stand: &Stand, task: &Task, kind: Kind, injector: &Arc<dyn Injector>) -> Deployment {
+    let (directory, release) = (stand.host.directory().to_owned(), task.release.clone());
+    let works = Works::new(injector.clone(), &task.works, move || releases(&directory, &release));
+    let ledger = Ledger::new(stand, injector);
+    let pipeline = Pipeline::builder("shop")
+        .id(id(&task.release).as_str())
+        .journal(ledger.journal)
+        .lock(ledger.lock)
+        .stage(works.backup())
+        .stage(works.migrate());
+    let kinds = [kind, Kind::BlueGreen];
+    let rollouts = task.way.workloads().iter().zip(kinds);
+    let pipeline = rollouts.fold(pipeline, |pipeline, (workload, kind)| {
+        pipeline.rollout(*workload, rollout_of(stand, task, workload, kind, injector))
+    });
+    pipeline.stage(works.mail()).stage(works.last(true)).build().unwrap()
+}
+
+/// Which releases of each workload have processes: the new one by that name, however it is called.
+fn releases(directory: &Path, new: &str) -> String {
+    let all = marked(directory).into_iter();
+    let names = all.map(|marked| {
+        let set = if marked.set == new { "new".to_owned() } else { marked.set };
+        format!("{} {set}", marked.workload)
+    });
+    names.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// Journal and lock with an injector around them.
+struct Ledger {
+    journal: Arc<dyn Journal>,
+    lock: Arc<dyn Lock>,
+}
+
+impl Ledger {
+    fn new(stand: &Stand, injector: &Arc<dyn Injector>) -> Self {
+        Self {
+            journal: Arc::new(Wrapped::<dyn Journal>::new(stand.journal.clone(), injector.clone())),
+            lock: Arc::new(Wrapped::<dyn Lock>::new(stand.lock.clone(), injector.clone())),
+        }
+    }
+}
+
+fn rollout_of(
+    stand: &Stand,
+    task: &Task,
+    workload: &str,
+    kind: Kind,
+    injector: &Arc<dyn Injector>,
+) -> DeploymentBuilder {
+    let app = app(&task.release);
+    let target = Wrapped::<dyn Target>::new(stand.host.target_for(&process(&app)), injector.clone());
+    let name = deployer::model::WorkloadId::new(workload).unwrap();
+    let router = Wrapped::<dyn TrafficRouter>::new(stand.host.router(name, any_port()), injector.clone());
+    stand
+        .bare(workload, &app.release, process(&app), kind)
+        .target(Arc::new(target) as Arc<dyn Target>)
+        .router(Arc::new(router) as Arc<dyn TrafficRouter>)
 }
 
 /// The name of the deployment of a release.
@@ -175,6 +268,9 @@ fn tear(journal: &Path) {
 }
 
 /// Starts a deployer and waits until it is gone. What it says lies in the answer file.
+///
+/// # Errors
+/// It has no end in time.
 pub(crate) fn start(task: &Task) -> Result<ExitStatus, String> {
     let _ = fs::remove_file(&task.answer);
     let mut command = Command::new(env::current_exe().unwrap());

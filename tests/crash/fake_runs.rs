@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use deployer::strategy::{Recreate, StepPause, Strategy};
-use deployer_testkit::crash::{CrashPoint, CrashRun, Explorer};
+use deployer_testkit::crash::{CrashPoint, CrashScene, Explorer};
 
 use crate::{
-    fake::{End, Fake, Way},
+    fake::{Fake, Way},
     options::Options,
     support::{blue_green, canary, rolling},
     table::{Done, Table},
@@ -74,7 +74,7 @@ pub(crate) fn a_sample_of(row: &Row) -> Table {
 
 const WAYS: [Way; 4] = [Way::Forward, Way::Interrupted, Way::NeverReady, Way::Refused];
 
-fn in_virtual_time(crash: impl AsyncFnOnce(&mut Table)) -> Table {
+pub(crate) fn in_virtual_time(crash: impl AsyncFnOnce(&mut Table)) -> Table {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     let mut table = Table::new("fake world");
@@ -82,38 +82,60 @@ fn in_virtual_time(crash: impl AsyncFnOnce(&mut Table)) -> Table {
     table
 }
 
-/// One crash at each point.
 async fn once(row: &Row, way: &Way, seconds: u64, step: usize, options: &Options, table: &mut Table) {
     let name = format!("fake/{}/{}/{seconds}s", row.name, way_name(way));
-    if !options.may_have(&name) {
+    let make = async || Fake::new(&row.strategy, way, Duration::from_secs(seconds)).await;
+    at_each(&column(row, way), &name, make, step, options, table).await;
+}
+
+async fn twice(row: &Row, way: &Way, options: &Options, table: &mut Table) {
+    let name = format!("fake/{}/{}/twice", row.name, way_name(way));
+    let make = async || Fake::new(&row.strategy, way, Duration::ZERO).await;
+    at_each_twice(&column(row, way), &name, make, SAMPLE, options, table).await;
+}
+
+/// One crash at each point of a scene.
+pub(crate) async fn at_each<S: CrashScene>(
+    column: &str,
+    name: &str,
+    make: impl AsyncFn() -> S,
+    step: usize,
+    options: &Options,
+    table: &mut Table,
+) {
+    if !options.may_have(name) {
         return;
     }
-    let make = async || Fake::new(&row.strategy, way, Duration::from_secs(seconds)).await;
     let explorer = match Explorer::new(make, LIMIT).await {
         Ok(explorer) => explorer,
         Err(problems) => return table.problems.push(format!("{name}, undisturbed: {problems:?}")),
     };
     for point in explorer.points().iter().step_by(step) {
-        one(row, way, &name, &explorer, std::slice::from_ref(point), options, table).await;
+        one(column, name, &explorer, std::slice::from_ref(point), options, table).await;
     }
 }
 
-/// A second crash in what remains after a first one.
-async fn twice(row: &Row, way: &Way, options: &Options, table: &mut Table) {
-    let name = format!("fake/{}/{}/twice", row.name, way_name(way));
-    if !options.may_have(&name) {
+/// A second crash in what remains after a first one, of which every so many-th is taken if not all are asked for.
+pub(crate) async fn at_each_twice<S: CrashScene>(
+    column: &str,
+    name: &str,
+    make: impl AsyncFn() -> S,
+    sample: usize,
+    options: &Options,
+    table: &mut Table,
+) {
+    if !options.may_have(name) {
         return;
     }
-    let make = async || Fake::new(&row.strategy, way, Duration::ZERO).await;
     let explorer = match Explorer::new(make, LIMIT).await {
         Ok(explorer) => explorer,
         Err(problems) => return table.problems.push(format!("{name}, undisturbed: {problems:?}")),
     };
-    let step = if options.all { 1 } else { SAMPLE };
+    let step = if options.all { 1 } else { sample };
     for first in explorer.points().iter().step_by(step) {
         let rest = explorer.run(std::slice::from_ref(first)).await.rest;
         for second in rest {
-            one(row, way, &name, &explorer, &[first.clone(), second], options, table).await;
+            one(column, name, &explorer, &[first.clone(), second], options, table).await;
         }
     }
 }
@@ -130,11 +152,10 @@ async fn superseding(row: &Row, options: &Options, table: &mut Table) {
     }
 }
 
-async fn one<F: AsyncFn() -> Fake>(
-    row: &Row,
-    way: &Way,
+async fn one<S: CrashScene, F: AsyncFn() -> S>(
+    column: &str,
     name: &str,
-    explorer: &Explorer<F, End>,
+    explorer: &Explorer<F, S::End>,
     crashes: &[CrashPoint],
     options: &Options,
     table: &mut Table,
@@ -145,19 +166,19 @@ async fn one<F: AsyncFn() -> Fake>(
         return;
     }
     let run = explorer.run(crashes).await;
-    table.done.push(done(row, way, name, run));
-}
-
-fn done(row: &Row, way: &Way, name: String, run: CrashRun) -> Done {
-    let arrow = if matches!(way, Way::NeverReady | Way::Refused) { "<-" } else { "->" };
-    Done {
+    table.done.push(Done {
         name,
-        column: format!("{} {arrow}", row.column),
+        column: column.to_owned(),
         resumed: run.resumed,
         orphans: run.problems.iter().filter(|problem| problem.starts_with("orphan")).count(),
         crashes: run.crashes,
         problems: run.problems,
-    }
+    });
+}
+
+fn column(row: &Row, way: &Way) -> String {
+    let arrow = if matches!(way, Way::NeverReady | Way::Refused) { "<-" } else { "->" };
+    format!("{} {arrow}", row.column)
 }
 
 fn way_name(way: &Way) -> String {

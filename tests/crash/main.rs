@@ -19,12 +19,16 @@ mod real_runs;
 #[path = "../e2e/recipes.rs"]
 mod recipes;
 mod samples;
+mod shop;
+mod shop_runs;
 #[path = "../e2e/stand.rs"]
 #[allow(dead_code, reason = "the other tests use the rest of it")]
 mod stand;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
+mod witness;
+mod works;
 
 use std::process::ExitCode;
 
@@ -48,12 +52,14 @@ fn main() -> ExitCode {
     }
     // The longest first, so that they do not stand alone at the end.
     let cases = cases![
+        samples::a_pipeline_at_real_processes,
         samples::canary_at_real_processes,
         samples::rolling_at_real_processes,
         samples::blue_green_at_real_processes,
         samples::recreate_at_real_processes,
         planted_real::a_point_that_is_not_reached_is_a_failure,
         planted_real::a_deployer_that_does_not_come_back_leaves_orphans,
+        samples::a_pipeline_in_the_fake_world,
         samples::canary_in_the_fake_world,
         samples::rolling_in_the_fake_world,
         samples::blue_green_in_the_fake_world,
@@ -61,6 +67,7 @@ fn main() -> ExitCode {
         planted::a_journal_that_says_durable_too_early_is_caught,
         planted::a_target_that_starts_anew_is_caught,
         planted::a_target_that_forgets_what_it_started_is_caught,
+        planted::a_stage_that_is_done_twice_after_a_crash_is_caught,
         planted::a_router_that_loses_its_split_with_its_client_is_caught,
     ];
     cases::run(&cases, 2)

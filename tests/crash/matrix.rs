@@ -10,8 +10,12 @@ use crate::{
     fake_runs,
     options::Options,
     real_runs::{self, Column},
+    shop_runs,
     table::Table,
 };
+
+/// Crashes of one kind of deployment.
+type Part = Box<dyn Fn(&Options) -> Table + Send>;
 
 /// The least that a default run kills at real processes: it would otherwise have become a smaller promise unnoticed.
 const LEAST: usize = 48;
@@ -53,14 +57,13 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
 fn in_the_fake_world(options: &Options) -> Table {
     let whole = Mutex::new(Table::new("fake world"));
     let start = Instant::now();
-    // The longest first.
-    let rows = Mutex::new(fake_runs::rows());
-    let next = || rows.lock().pop();
+    let parts = Mutex::new(parts());
+    let next = || parts.lock().pop();
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let Some(row) = next() {
-                    let table = fake_runs::all_of(&row, options);
+                while let Some(part) = next() {
+                    let table = part(options);
                     whole.lock().join(table);
                 }
             });
@@ -69,6 +72,17 @@ fn in_the_fake_world(options: &Options) -> Table {
     let whole = whole.into_inner();
     say(&format!("{whole}  {:.1} s\n", start.elapsed().as_secs_f64()));
     whole
+}
+
+/// What can be done side by side, the longest last.
+fn parts() -> Vec<Part> {
+    let rows = fake_runs::rows().into_iter();
+    let mut parts: Vec<Part> =
+        rows.map(|row| Box::new(move |options: &Options| fake_runs::all_of(&row, options)) as Part).collect();
+    let shops = shop_runs::rows().into_iter().rev();
+    parts
+        .extend(shops.map(|row| Box::new(move |options: &Options| shop_runs::all_of(&row, options)) as Part));
+    parts
 }
 
 fn at_real_processes(options: &Options) -> Table {

@@ -19,11 +19,15 @@ use deployer::{
     ports::{CallContext, Changes, Journal, JournalError, Result, Target, TrafficRouter},
     strategy::Strategy,
 };
-use deployer_testkit::{cases::say, crash::Explorer};
+use deployer_testkit::{
+    cases::say,
+    crash::{CrashPoint, CrashScene, Explorer},
+};
 use parking_lot::Mutex;
 
 use crate::{
     fake::{Fake, Ports, Way},
+    shop::{Flaw, Shop, ShopWay},
     support::{blue_green, rolling},
 };
 
@@ -32,13 +36,17 @@ const UNWRITTEN: usize = 8;
 
 /// The first crash that shows the bug.
 fn caught(strategy: &Arc<dyn Strategy>, way: &Way, plant: impl Fn() -> Arc<dyn Ports>) -> String {
+    first_problem(async || Fake::with(strategy, way, Duration::ZERO, plant()).await, |_| true)
+}
+
+/// The same at points that are looked at.
+fn first_problem<S: CrashScene>(make: impl AsyncFn() -> S, looks: impl Fn(&CrashPoint) -> bool) -> String {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let make = async || Fake::with(strategy, way, Duration::ZERO, plant()).await;
         let explorer = Explorer::new(make, Duration::from_secs(24 * 60 * 60)).await;
-        let explorer = explorer.expect("without a crash nobody notices");
-        for point in explorer.points() {
+        let Ok(explorer) = explorer else { panic!("without a crash nobody notices") };
+        for point in explorer.points().iter().filter(|point| looks(point)) {
             let run = explorer.run(std::slice::from_ref(point)).await;
             if !run.problems.is_empty() {
                 say(&format!("    {run}"));
@@ -72,6 +80,13 @@ pub(crate) fn a_router_that_loses_its_split_with_its_client_is_caught() {
     let strategy: Arc<dyn Strategy> = Arc::new(rolling(1, 0));
     let found = caught(&strategy, &Way::Forward, || Arc::new(BadRouter::default()));
     assert!(found.contains("EmptyRotation"), "{found}");
+}
+
+pub(crate) fn a_stage_that_is_done_twice_after_a_crash_is_caught() {
+    let strategies: [Arc<dyn Strategy>; 2] = [Arc::new(rolling(1, 0)), Arc::new(blue_green())];
+    let make = async || Shop::new(&strategies, ShopWay::LastFails, Duration::ZERO, Flaw::MailsAgain).await;
+    let found = first_problem(make, |point| point.kind == "stage");
+    assert!(found.contains("2 mails were sent"), "{found}");
 }
 
 /// Answers before it writes.

@@ -17,8 +17,12 @@ pub(crate) fn a_point_that_is_not_reached_is_a_failure() {
         let load = load(stand.serve_v1(WEB).await, 100).await;
         let mut line = Line::new(stand, Kind::BlueGreen, Way::Forward);
         let (_, end) = line.undisturbed().await.unwrap();
-        let done = line.crashed(&[CrashPoint::new("apply", 99, Moment::Inside)], &end, &load).await;
+        let lived = line
+            .crashed(&[CrashPoint::new("apply", 99, Moment::Inside)], &end, std::slice::from_ref(&load))
+            .await;
         load.stop().await.assert_lossless();
+        assert!(lived.missed, "{lived:?}");
+        let done = lived.judged();
         assert!(done.problems.iter().any(|problem| problem.contains("was not reached")), "{done:?}");
     });
 }

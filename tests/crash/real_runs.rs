@@ -3,26 +3,35 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
 };
 
 use deployer_testkit::{
     cases::say,
     crash::{CrashPoint, Moment},
+    load::LoadResult,
 };
 use parking_lot::Mutex;
 
 use crate::{
     child::Way,
     options::Options,
-    real::{End, Line},
+    real::{End, Line, Lived},
     recipes::Kind,
-    stand::{self, WEB, load},
+    stand::{self, Stand, load},
     table::{Done, Requests, Table},
+    witness::Witness,
 };
 
 /// How many crashes a stand lives through before there is a new one: far fewer than fit into the time of a case, on a
 /// busy machine too.
 const OF_A_STAND: usize = 6;
+/// How long such a stand may take.
+const STAND_LIMIT: Duration = Duration::from_secs(300);
+/// A machine that stands still for so long, or keeps a process waiting, makes everything late.
+const STANDSTILL: Duration = Duration::from_secs(1);
+/// How often a run is made that shows nothing.
+const TRIES: u32 = 4;
 /// Requests a second at each stand.
 const RATE: u32 = 200;
 /// So many stands at once.
@@ -43,7 +52,10 @@ impl Column {
     pub(crate) fn all(options: &Options) -> Vec<Self> {
         let kinds = if options.all { Kind::ALL.len() } else { Kind::ALL.len() - 1 };
         let ways = [Way::Forward, Way::Refused, Way::Interrupted];
-        ways.into_iter().flat_map(|way| (0..kinds).map(move |place| Self { place, way })).collect()
+        let mut all: Vec<_> =
+            ways.into_iter().flat_map(|way| (0..kinds).map(move |place| Self { place, way })).collect();
+        all.push(Self::undone());
+        all
     }
 
     /// The one of a strategy with a good release.
@@ -61,16 +73,25 @@ impl Column {
             Way::Forward => "forward",
             Way::Refused => "refused",
             Way::Interrupted => "interrupted",
+            Way::Undone => return "real/shop/undone".to_owned(),
         };
         format!("real/{}/{way}", self.kind().name())
     }
 
     fn head(self) -> String {
+        if self.way == Way::Undone {
+            return "pipeline <-".to_owned();
+        }
         let strategy = match self.kind() {
             Kind::RollingWithoutSurge => Kind::Rolling.name(),
             other => other.name(),
         };
         format!("{strategy} {}", if self.way == Way::Refused { "<-" } else { "->" })
+    }
+
+    /// A pipeline that is undone.
+    pub(crate) fn undone() -> Self {
+        Self { place: 0, way: Way::Undone }
     }
 
     /// Chosen from the calls of an undisturbed run: each kind, each time at another moment; on the way back the last
@@ -86,8 +107,14 @@ impl Column {
             if self.way == Way::Interrupted && !is_new {
                 continue;
             }
-            let number = if self.way == Way::Refused { count } else { count.div_ceil(2) };
+            if self.way == Way::Undone && !OF_AN_UNDO.contains(&kind) {
+                continue;
+            }
+            let number = if self.way.goes_back() { count } else { count.div_ceil(2) };
             chosen.push(vec![CrashPoint::new(kind, number, Moment::ALL[(at + self.place) % 3])]);
+        }
+        if self.way == Way::Undone {
+            chosen.sort_by_key(|crashes| OF_AN_UNDO.iter().position(|kind| *kind == crashes[0].kind));
         }
         if self.way == Way::Forward {
             let again = CrashPoint::new("resumed", 1, Moment::ALL[self.place % 3]);
@@ -97,15 +124,28 @@ impl Column {
     }
 }
 
+/// Of a pipeline only these, in this order: all the others are those of one rollout.
+const OF_AN_UNDO: [&str; 8] = [
+    "undo_started",
+    "undo_finished",
+    "stage_failed",
+    "undo",
+    "rollout_started",
+    "apply",
+    "shift",
+    "deployment_finished",
+];
+
 const KINDS: [Kind; 5] =
     [Kind::Rolling, Kind::BlueGreen, Kind::Canary, Kind::Recreate, Kind::RollingWithoutSurge];
 
 /// Crashes of these columns, chosen by the options; `most` bounds those of each column.
 pub(crate) fn all_of(columns: &[Column], options: &Options, most: usize) -> Table {
     let table = Mutex::new(Table::new("real processes"));
+    let witness = Witness::start();
     let asked: Vec<_> = columns.iter().filter(|column| options.may_have(&column.name())).collect();
     let scouted = Mutex::new(VecDeque::new());
-    side_by_side(asked, |column| match in_a_stand(|| scout(*column)) {
+    side_by_side(asked, |column| match scouted_well(*column, &witness) {
         Ok((calls, end)) => {
             let crashes = if options.all { every(&calls) } else { column.usual(&calls) };
             let crashes = crashes.into_iter().filter(|crashes| options.has(&name(*column, crashes)));
@@ -119,9 +159,9 @@ pub(crate) fn all_of(columns: &[Column], options: &Options, most: usize) -> Tabl
         }
     });
     side_by_side(scouted.into_inner(), |(column, crashes, end)| {
-        let found = lived_through(column, crashes, &end);
-        let failed = found.failures().len();
-        say(&format!("  {}: {} runs, {failed} failed", column.name(), found.done.len()));
+        let found = lived_through(column, crashes, &end, &witness);
+        let (failed, again) = (found.failures().len(), found.again.len());
+        say(&format!("  {}: {} runs, {failed} failed, {again} made again", column.name(), found.done.len()));
         table.lock().join(found);
     });
     let mut table = table.into_inner();
@@ -173,11 +213,26 @@ fn in_a_stand<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-/// What a deployment does that nobody disturbs.
-fn scout(column: Column) -> Result<(Vec<String>, End), String> {
+/// What a deployment does that nobody disturbs, not even the machine.
+fn scouted_well(column: Column, witness: &Witness) -> Result<(Vec<String>, End), String> {
+    let mut number = 1;
+    loop {
+        let start = Instant::now();
+        let scouted = in_a_stand(|| scout(column, witness));
+        if scouted.is_ok() || number == TRIES || witness.longest_since(start) < STANDSTILL {
+            return scouted;
+        }
+        number += 1;
+    }
+}
+
+fn scout(column: Column, witness: &Witness) -> Result<(Vec<String>, End), String> {
     let found = Mutex::new(Err("it has no end".to_owned()));
     stand::with(async |stand| {
-        stand.serve_v1(WEB).await;
+        witness.watches(stand.host.directory());
+        for workload in column.way.workloads() {
+            stand.serve_v1(workload).await;
+        }
         let undisturbed = Line::new(stand, column.kind(), column.way).undisturbed().await;
         *found.lock() = undisturbed.and_then(|(calls, end)| match end.problem(column.way) {
             Some(problem) => Err(problem),
@@ -188,54 +243,128 @@ fn scout(column: Column) -> Result<(Vec<String>, End), String> {
 }
 
 /// One crash after the other under load; after one that went wrong at a new stand.
-fn lived_through(column: Column, crashes: Vec<Crashes>, end: &End) -> Table {
+fn lived_through(column: Column, crashes: Vec<Crashes>, end: &End, witness: &Witness) -> Table {
     let mut found = Table::default();
-    let mut left = VecDeque::from(crashes);
-    while !left.is_empty() {
+    let left: VecDeque<_> = crashes.into_iter().map(|crashes| Try { crashes, number: 1 }).collect();
+    let left = Mutex::new(left);
+    while !left.lock().is_empty() {
         let here = Mutex::new(Table::default());
-        let rest = Mutex::new(&mut left);
+        let start = Instant::now();
         let clean = in_a_stand(|| {
-            stand::with(async |stand| at_one_stand(stand, column, &rest, end, &here).await);
+            stand::within(STAND_LIMIT, async |stand| {
+                Series { stand, column, left: &left, end, witness, found: &here }.run().await;
+            });
             Ok(())
         });
-        let mut here = here.into_inner();
-        here.problems.extend(clean.err().map(|problem| format!("{}: {problem}", column.name())));
-        let is_bad = here.done.is_empty();
-        found.join(here);
-        if is_bad {
-            break;
+        found.join(here.into_inner());
+        let Err(problem) = clean else { continue };
+        let stood_still = witness.longest_since(start);
+        let problem = format!("{}: {problem}", column.name());
+        // What it was about is still there.
+        let mut left = left.lock();
+        if stood_still >= STANDSTILL && left.front().is_some_and(|one| one.number < TRIES) {
+            left.front_mut().expect("it is there").number += 1;
+            found.again.push(format!("{problem}; the machine stood still for {stood_still:?}"));
+        } else {
+            left.pop_front();
+            found.problems.push(problem);
         }
     }
     found
 }
 
-async fn at_one_stand(
-    stand: &stand::Stand,
+/// Crashes that are still to be lived through.
+#[derive(Debug, Clone)]
+struct Try {
+    crashes: Crashes,
+    /// How often they are tried, this time included.
+    number: u32,
+}
+
+/// One crash after the other at one stand.
+struct Series<'a> {
+    stand: &'a Stand,
     column: Column,
-    left: &Mutex<&mut VecDeque<Crashes>>,
-    end: &End,
-    found: &Mutex<Table>,
-) {
-    let load = load(stand.serve_v1(WEB).await, RATE).await;
-    let mut line = Line::new(stand, column.kind(), column.way);
-    loop {
-        let Some(crashes) = left.lock().pop_front() else { break };
-        let done = line.crashed(&crashes, end, &load).await;
-        let is_bad = !done.problems.is_empty();
-        found.lock().done.push(Done { name: name(column, &crashes), column: column.head(), ..done });
-        if is_bad {
-            break;
+    left: &'a Mutex<VecDeque<Try>>,
+    end: &'a End,
+    witness: &'a Witness,
+    found: &'a Mutex<Table>,
+}
+
+impl Series<'_> {
+    async fn run(self) {
+        self.witness.watches(self.stand.host.directory());
+        let mut loads = Vec::new();
+        for workload in self.column.way.workloads() {
+            loads.push(load(self.stand.serve_v1(workload).await, RATE).await);
+        }
+        let mut line = Line::new(self.stand, self.column.kind(), self.column.way);
+        let mut counts = true;
+        loop {
+            let Some(one) = self.left.lock().front().cloned() else { break };
+            let start = Instant::now();
+            let lived = line.crashed(&one.crashes, self.end, &loads).await;
+            let stood_still = self.witness.longest_since(start);
+            if lived.missed && one.number < TRIES && self.listed_again(&mut line, &one).await {
+                continue;
+            }
+            if lived.is_late() && one.number < TRIES && stood_still >= STANDSTILL {
+                counts = false;
+                self.try_again(&one, &lived, stood_still);
+                break;
+            }
+            let done = lived.judged();
+            let is_bad = !done.problems.is_empty();
+            let done = Done { name: name(self.column, &one.crashes), column: self.column.head(), ..done };
+            self.found.lock().done.push(done);
+            self.left.lock().pop_front();
+            if is_bad {
+                break;
+            }
+        }
+        for load in loads {
+            let result = load.stop().await;
+            if counts {
+                self.count(&result);
+            }
         }
     }
-    let result = load.stop().await;
-    let requests = Requests { sent: result.requests, failed: result.failed };
-    let mut found = found.lock();
-    if column.kind() == Kind::Recreate {
-        found.interrupting = Some(requests);
-    } else {
-        found.requests = Some(requests);
-        if !result.is_valid() {
-            found.problems.push(format!("{}: the load says nothing:\n{result}", column.name()));
+
+    /// How often something is called may differ from run to run: what is decided depends on what is seen. Then the point
+    /// is the last one of its kind in a run that nobody disturbs now.
+    async fn listed_again(&self, line: &mut Line<'_>, one: &Try) -> bool {
+        let Ok((calls, _)) = line.undisturbed().await else { return false };
+        let mut crashes = one.crashes.clone();
+        let first = &mut crashes[0];
+        let count = calls.iter().filter(|kind| **kind == first.kind).count() as u64;
+        if count == 0 {
+            return false;
+        }
+        first.number = first.number.min(count);
+        let (before, now) = (name(self.column, &one.crashes), name(self.column, &crashes));
+        self.found.lock().again.push(format!("{before} was not reached; listed again it is {now}"));
+        *self.left.lock().front_mut().expect("nobody else takes it") =
+            Try { crashes, number: one.number + 1 };
+        true
+    }
+
+    fn try_again(&self, one: &Try, lived: &Lived, stood_still: Duration) {
+        let why =
+            lived.late.iter().filter_map(|problem| problem.lines().next()).collect::<Vec<_>>().join("; ");
+        let name = name(self.column, &one.crashes);
+        self.found.lock().again.push(format!("{name}: {why}; the machine stood still for {stood_still:?}"));
+        self.left.lock().front_mut().expect("nobody else takes it").number += 1;
+    }
+
+    fn count(&self, result: &LoadResult) {
+        let requests = Requests { sent: result.requests, failed: result.failed };
+        let mut found = self.found.lock();
+        let is_recreate = self.column.kind() == Kind::Recreate;
+        let mut one = Table::default();
+        *(if is_recreate { &mut one.interrupting } else { &mut one.requests }) = Some(requests);
+        found.join(one);
+        if !is_recreate && !result.is_valid() {
+            found.problems.push(format!("{}: the load says nothing:\n{result}", self.column.name()));
         }
     }
 }

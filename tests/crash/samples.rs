@@ -5,11 +5,15 @@ use crate::{
     options::Options,
     real_runs::{self, Column},
     recipes::Kind,
+    shop_runs,
     table::Table,
 };
 
 /// Crashes of each strategy at real processes.
 const REAL: usize = 6;
+
+/// Crashes of a pipeline at real processes.
+const UNDONE: usize = 4;
 
 #[track_caller]
 fn assert_passed(table: &Table, least: usize) {
@@ -23,8 +27,20 @@ fn fake(name: &str) {
     assert_passed(&fake_runs::a_sample_of(&row), 15);
 }
 
+/// A few of the undo of a pipeline of two workloads.
+pub(crate) fn a_pipeline_at_real_processes() {
+    let table = real_runs::all_of(&[Column::undone()], &Options::usual(), UNDONE);
+    assert_passed(&table, UNDONE);
+}
+
 fn real(kind: Kind) {
     assert_passed(&real_runs::all_of(&[Column::forward(kind)], &Options::usual(), REAL), REAL);
+}
+
+pub(crate) fn a_pipeline_in_the_fake_world() {
+    for row in shop_runs::rows() {
+        assert_passed(&shop_runs::a_sample_of(&row), 20);
+    }
 }
 
 pub(crate) fn rolling_in_the_fake_world() {

@@ -6,7 +6,7 @@ use deployer_testkit::crash::{CrashPoint, Moment};
 use serde_json::{Value, json};
 
 /// Kinds of records in the order of their lives, then effects.
-pub(crate) const KINDS: [&str; 16] = [
+pub(crate) const KINDS: [&str; 20] = [
     "deployment_started",
     "stage_started",
     "rollout_started",
@@ -17,11 +17,15 @@ pub(crate) const KINDS: [&str; 16] = [
     "rollout_finished",
     "stage_succeeded",
     "stage_failed",
+    "undo_started",
+    "undo_finished",
     "deployment_finished",
     "prepare",
     "apply",
     "shift",
     "remove",
+    "stage",
+    "undo",
     "other",
 ];
 
@@ -56,6 +60,8 @@ pub(crate) struct Table {
     pub(crate) interrupting: Option<Requests>,
     /// What went wrong apart from any crash.
     pub(crate) problems: Vec<String>,
+    /// Runs that were made again because they showed nothing, and why.
+    pub(crate) again: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,6 +99,7 @@ impl Table {
     pub(crate) fn join(&mut self, other: Self) {
         self.done.extend(other.done);
         self.problems.extend(other.problems);
+        self.again.extend(other.again);
         let sum = |a: Option<Requests>, b: Option<Requests>| match (a, b) {
             (Some(a), Some(b)) => Some(Requests { sent: a.sent + b.sent, failed: a.failed + b.failed }),
             (a, b) => a.or(b),
@@ -141,6 +148,7 @@ impl Table {
             "orphans": self.orphans(),
             "requests": requests(self.requests),
             "requests_of_recreate": requests(self.interrupting),
+            "again": self.again,
             "failures": self.failures(),
         })
     }
@@ -174,6 +182,7 @@ impl fmt::Display for Table {
         if let Some(Requests { sent, failed }) = self.interrupting {
             writeln!(f, "  recreate, which interrupts service: failed {failed} of {sent} requests")?;
         }
+        self.again.iter().try_for_each(|again| writeln!(f, "  made again: {again}"))?;
         self.failures().iter().try_for_each(|failure| writeln!(f, "  FAILED {failure}"))
     }
 }

@@ -62,6 +62,15 @@ pub(crate) fn kill(pid: u32) {
     let _ = kill_process(pid, Signal::KILL);
 }
 
+/// Helpers of a directory.
+pub(crate) fn helpers(directory: &Path) -> Vec<u32> {
+    let is_ours = |words: &[String]| {
+        words.get(1).is_some_and(|word| word == "deployer-local-helper")
+            && words.get(3).is_some_and(|place| Path::new(place) == directory)
+    };
+    all("cmdline").filter(|(_, words)| is_ours(words)).map(|(pid, _)| pid).collect()
+}
+
 /// Ends helper and instances of a directory when dropped, however the test ended.
 #[derive(Debug)]
 pub(crate) struct Leftovers(pub(crate) PathBuf);
@@ -69,11 +78,7 @@ pub(crate) struct Leftovers(pub(crate) PathBuf);
 impl Leftovers {
     /// Helpers that are still there.
     pub(crate) fn helpers(&self) -> Vec<u32> {
-        let is_ours = |words: &[String]| {
-            words.get(1).is_some_and(|word| word == "deployer-local-helper")
-                && words.get(3).is_some_and(|place| Path::new(place) == self.0)
-        };
-        all("cmdline").filter(|(_, words)| is_ours(words)).map(|(pid, _)| pid).collect()
+        helpers(&self.0)
     }
 }
 

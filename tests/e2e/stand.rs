@@ -52,14 +52,19 @@ pub(crate) struct Stand {
 
 /// Runs a case at a stand of its own; nothing is left of it, however the case ends.
 pub(crate) fn with(case: impl AsyncFnOnce(&Stand)) {
+    within(CASE_LIMIT, case);
+}
+
+/// As [`with`], for a case that may take this long.
+pub(crate) fn within(limit: Duration, case: impl AsyncFnOnce(&Stand)) {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().canonicalize().unwrap();
     let left = Leftovers(place.join(HELPER));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let stand = Stand::open(&place).await;
-        let in_time = tokio::time::timeout(CASE_LIMIT, case(&stand)).await;
-        assert!(in_time.is_ok(), "the case has not ended within {CASE_LIMIT:?}");
+        let in_time = tokio::time::timeout(limit, case(&stand)).await;
+        assert!(in_time.is_ok(), "the case has not ended within {limit:?}");
         stand.host.shutdown(OnShutdown::StopInstances, LIMIT).await.unwrap();
     });
     assert_eq!(marked(&left.0), [], "instances are left after the shutdown");
@@ -108,6 +113,21 @@ impl Stand {
         process: ProcessSpec,
         kind: Kind,
     ) -> DeploymentBuilder {
+        self.bare(workload, release, process, kind)
+            .engine(EngineSettings::default())
+            .journal(self.journal.clone())
+            .lock(self.lock.clone())
+            .requests(FileRequests::open(self.journal.directory()).unwrap())
+    }
+
+    /// The same without what a pipeline says for all its rollouts.
+    pub(crate) fn bare(
+        &self,
+        workload: &str,
+        release: &str,
+        process: ProcessSpec,
+        kind: Kind,
+    ) -> DeploymentBuilder {
         let workload = WorkloadId::new(workload).unwrap();
         Deployment::builder(workload.clone())
             .target(self.host.target_for(&process))
@@ -124,10 +144,6 @@ impl Stand {
                 ..ProbeSettings::default()
             })
             .settings(settings())
-            .engine(EngineSettings::default())
-            .journal(self.journal.clone())
-            .lock(self.lock.clone())
-            .requests(FileRequests::open(self.journal.directory()).unwrap())
     }
 
     /// Puts v1 live, without load: there is nothing to lose yet.

@@ -42,7 +42,8 @@ impl fmt::Display for Moment {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CrashPoint {
-    /// The kind of a record as it stands in the journal, or `prepare`, `apply`, `remove` or `shift`.
+    /// The kind of a record as it stands in the journal, or `prepare`, `apply`, `remove` or `shift`; of stages of one's own
+    /// `stage` or `undo`.
     pub kind: String,
     /// Its number among the calls of this kind in one run, from 1.
     pub number: u64,
@@ -91,13 +92,15 @@ impl FromStr for CrashPoint {
 }
 
 /// Kinds of effects.
-const EFFECTS: [&str; 4] = ["prepare", "apply", "remove", "shift"];
+const EFFECTS: [&str; 6] = ["prepare", "apply", "remove", "shift", "stage", "undo"];
 
-/// The kind of a call, if it writes to journal, target or router; `None` for one that only looks, and for locks.
+/// The kind of a call, if it writes to journal, target or router, or is the work or the undo of a stage of one's own;
+/// `None` for one that only looks, and for locks.
 pub fn kind_of(call: &PortCall) -> Option<&str> {
     match (call.port, call.operation) {
         (PortKind::Journal, "create" | "append") => Some(&call.about),
-        (PortKind::Target, operation @ ("prepare" | "apply" | "remove")) => Some(operation),
+        (PortKind::Target, operation @ ("prepare" | "apply" | "remove"))
+        | (PortKind::Stage, operation @ ("stage" | "undo")) => Some(operation),
         (PortKind::Router, "apply") => Some("shift"),
         _ => None,
     }

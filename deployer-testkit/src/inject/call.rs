@@ -16,6 +16,8 @@ pub enum PortKind {
     Journal,
     /// `Lock`.
     Lock,
+    /// No port, but what a stage of one's own does: a test that asks the injector itself calls it so.
+    Stage,
 }
 
 /// One call through a wrapped port.

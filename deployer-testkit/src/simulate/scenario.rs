@@ -246,7 +246,9 @@ fn engine(draw: &mut Draw) -> EngineSettings {
         first_look: Duration::from_millis(draw.pick(&[10, 100, 200])),
         active_look: Duration::from_millis(draw.pick(&[250, 1000, 2000])),
         idle_look: Duration::from_secs(draw.pick(&[2, 5])),
+        safety_look: Duration::from_secs(draw.pick(&[5, 3600])),
         renew_lock: Duration::from_secs(3),
+        ..EngineSettings::default()
     }
 }
 
