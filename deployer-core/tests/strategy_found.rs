@@ -38,6 +38,7 @@ fn plan() -> Plan {
         release: release("v2").release,
         stable: Some(release("v1")),
         stable_set: Some(SetId::new("v1").unwrap()),
+        pinned: None,
         replicas: REPLICAS,
         settings: RolloutSettings { min_ready: Duration::ZERO, ..RolloutSettings::default() },
         gates: Vec::new(),
@@ -156,7 +157,7 @@ fn members(split: &Split, set: &str) -> Vec<String> {
 fn only_a_resume_of_what_is_paused_puts_off_the_progress_deadline() {
     let plan = plan();
     let mut seen = seen(&[("v1", 3, 3, 100), ("v2", 1, 0, 0)]);
-    seen.requests = vec![Request { number: 1, kind: RequestKind::Resume }];
+    seen.requests = vec![Request { number: 1, kind: RequestKind::Resume, posted: None }];
     let resumed = |paused_since| {
         let state = RolloutState { paused_since, ..state(&plan) };
         let Decision::Advance { state: next, .. } = step(&Rolling::default(), &plan, &state, &seen) else {
