@@ -26,8 +26,6 @@ pub(crate) struct Scenario {
 pub(crate) enum Verdict {
     /// It is played.
     Run(Case),
-    /// It waits for something that the core does not have yet.
-    Pending { feature: &'static str },
     /// It is not for the core.
     Elsewhere { home: Home, why: &'static str },
 }
@@ -62,7 +60,7 @@ impl fmt::Display for Home {
     }
 }
 
-/// A scenario that is played, one that waits, and one that belongs elsewhere.
+/// A scenario that is played, and one that belongs elsewhere.
 macro_rules! scenario {
     ($number:literal, $title:literal, run $module:ident::$function:ident) => {
         $crate::list::Scenario {
@@ -72,13 +70,6 @@ macro_rules! scenario {
                 name: concat!($number, "::", stringify!($function)),
                 run: || $crate::list::play($number, crate::$module::$function()),
             }),
-        }
-    };
-    ($number:literal, $title:literal, pending $feature:literal) => {
-        $crate::list::Scenario {
-            number: $number,
-            title: $title,
-            verdict: $crate::list::Verdict::Pending { feature: $feature },
         }
     };
     ($number:literal, $title:literal, $home:ident $why:literal) => {
@@ -102,7 +93,7 @@ pub(crate) fn all() -> Vec<Scenario> {
 pub(crate) fn cases(scenarios: &[Scenario]) -> Vec<Case> {
     let played = scenarios.iter().filter_map(|scenario| match scenario.verdict {
         Verdict::Run(case) => Some(case),
-        Verdict::Pending { .. } | Verdict::Elsewhere { .. } => None,
+        Verdict::Elsewhere { .. } => None,
     });
     let complete = Case { name: "every_number_is_listed_once", run: every_number_is_listed_once };
     played.chain([complete]).collect()

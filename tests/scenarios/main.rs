@@ -1,7 +1,7 @@
 //! The scenarios of the field, by number, played by the production engine in the fake world and in virtual time.
 //!
 //! K1 to K56 come from tools for Kubernetes, D1 to D52 from tools for Docker and for plain hosts. Each is listed once:
-//! with a test, with what it waits for, or with where it belongs. The table in `README.md` is what a run prints, and a
+//! with a test, or with where it belongs. The table in `README.md` is what a run prints, and a
 //! run fails if it is another: `cargo xtask scenarios --write` renews it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

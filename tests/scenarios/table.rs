@@ -20,7 +20,7 @@ pub(crate) fn conclude(scenarios: &[Scenario], arguments: &[String]) -> Result<(
     let asked = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let played = |scenario: &&Scenario| match scenario.verdict {
         Verdict::Run(_) => result(scenario.number).is_some(),
-        Verdict::Pending { .. } | Verdict::Elsewhere { .. } => true,
+        Verdict::Elsewhere { .. } => true,
     };
     if scenarios.iter().filter(played).count() < scenarios.len() {
         return if asked("--table") || asked("--write") {
@@ -49,19 +49,16 @@ fn table(scenarios: &[Scenario]) -> String {
     let count = |is_it: fn(&Verdict) -> bool| scenarios.iter().filter(|one| is_it(&one.verdict)).count();
     let run = count(|verdict| matches!(verdict, Verdict::Run(_)));
     let passed = scenarios.iter().filter(|one| result(one.number) == Some(true)).count();
-    let pending = count(|verdict| matches!(verdict, Verdict::Pending { .. }));
     let elsewhere = count(|verdict| matches!(verdict, Verdict::Elsewhere { .. }));
     let _ = write!(
         text,
-        "\n{} scenarios: {run} played, {passed} of them passed; {pending} wait for something that the core does not \
-         have yet; {elsewhere} belong elsewhere.\n\n| number | scenario | result |\n|---|---|---|\n",
+        "\n{} scenarios: {run} played, {passed} of them passed; {elsewhere} belong elsewhere.\n\n| number | scenario | result |\n|---|---|---|\n",
         scenarios.len()
     );
     for Scenario { number, title, verdict } in scenarios {
         let how = match verdict {
             Verdict::Run(_) if result(number) == Some(true) => "passed".to_owned(),
             Verdict::Run(_) => "**FAILED**".to_owned(),
-            Verdict::Pending { feature } => format!("waits for {feature}"),
             Verdict::Elsewhere { home, why } => format!("{home}: {why}"),
         };
         let _ = writeln!(text, "| {number} | {title} | {how} |");
