@@ -12,8 +12,8 @@ use deployer_core::{
     },
     strategy::{
         Canary, Cause, Command, Decision, Direction, InstanceSeen, Observation, Phase, Plan, Request,
-        RequestKind, Rolling, RollingSettings, RolloutState, Seen, SetSeen, Strategy, TrafficSeen, invariant,
-        step,
+        RequestKind, Rolling, RollingSettings, RolloutState, Seen, SetSeen, StepPause, Strategy, TrafficSeen,
+        invariant, step,
     },
 };
 
@@ -61,6 +61,7 @@ fn plan() -> Plan {
             fences: true,
         }),
         returning: false,
+        pinned: None,
     }
 }
 
@@ -156,7 +157,7 @@ fn members(split: &Split, set: &str) -> Vec<String> {
 fn only_a_resume_of_what_is_paused_puts_off_the_progress_deadline() {
     let plan = plan();
     let mut seen = seen(&[("v1", 3, 3, 100), ("v2", 1, 0, 0)]);
-    seen.requests = vec![Request { number: 1, kind: RequestKind::Resume }];
+    seen.requests = vec![Request { number: 1, kind: RequestKind::Resume, posted: None }];
     let resumed = |paused_since| {
         let state = RolloutState { paused_since, ..state(&plan) };
         let Decision::Advance { state: next, .. } = step(&Rolling::default(), &plan, &state, &seen) else {
@@ -205,4 +206,33 @@ fn a_gradual_way_back_lets_no_new_instance_in() {
     let split = split_of(&decision).unwrap_or_else(|| panic!("it goes back a step: {decision:?}"));
     assert_eq!(members(split, "v2"), ["v2-0"]);
     assert_eq!(split.share(&SetId::new("v2").unwrap()).unwrap().weight, 30);
+}
+
+/// The state of this instance is no more what it should be: it was restarted, or a probe says so.
+fn falls(seen: &mut Observation, id: &str) {
+    let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
+    let instances = sets.iter_mut().flat_map(|set| &mut set.instances);
+    let instance = instances.into_iter().find(|i| i.id.as_str() == id).unwrap();
+    instance.ready_since = None;
+}
+
+#[test]
+fn without_a_router_the_first_batch_stops_nobody_of_the_new_set() {
+    let settings = RollingSettings {
+        batch: Some(Amount::Count(1)),
+        surge: Amount::Count(1),
+        ..RollingSettings::default()
+    };
+    let (strategy, mut plan) = (Rolling::new(settings).unwrap(), plan());
+    (plan.router, plan.stable, plan.stable_set) = (None, None, None);
+    // A rollout of the same release was superseded when it was nearly done.
+    let mut seen = seen(&[("v2", 3, 0, 0)]);
+    seen.traffic = None;
+    let mut state = state(&plan);
+    let decision = decide(&strategy, &plan, state.clone(), &seen);
+    assert!(!matches!(decision, Decision::Act { .. }), "{decision:?}");
+    state.step = 1;
+    falls(&mut seen, "v2-2");
+    let decision = decide(&strategy, &plan, state, &seen);
+    assert!(!matches!(decision, Decision::Act { .. }), "{decision:?}");
 }
