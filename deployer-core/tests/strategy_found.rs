@@ -11,9 +11,9 @@ use deployer_core::{
         Timestamp, WayBack, WorkloadId,
     },
     strategy::{
-        Canary, Cause, Command, Decision, Direction, InstanceSeen, Observation, Phase, Plan, Request,
-        RequestKind, Rolling, RollingSettings, RolloutState, Seen, SetSeen, StepPause, Strategy, TrafficSeen,
-        invariant, step,
+        Canary, CanarySettings, CanaryStep, Cause, Command, Decision, Direction, InstanceSeen, Observation,
+        Phase, Plan, Request, RequestKind, Rolling, RollingSettings, RolloutState, Seen, SetSeen, StepPause,
+        Strategy, TrafficSeen, invariant, step,
     },
 };
 
@@ -214,6 +214,21 @@ fn falls(seen: &mut Observation, id: &str) {
     let instances = sets.iter_mut().flat_map(|set| &mut set.instances);
     let instance = instances.into_iter().find(|i| i.id.as_str() == id).unwrap();
     instance.ready_since = None;
+}
+
+#[test]
+fn a_canary_that_lost_its_share_gets_it_back_once_it_can_carry_it() {
+    let step = CanaryStep { weight: Percent::new(50).unwrap(), instances: None, pause: StepPause::None };
+    let canary = Canary::new(CanarySettings { steps: vec![step], ..CanarySettings::default() }).unwrap();
+    let plan = plan();
+    let mut state = state(&plan);
+    state.phase = Phase::Baking;
+    let mut seen = seen(&[("v1", 3, 3, 50), ("v2", 2, 0, 0)]);
+    let whole = decide(&canary, &plan, state.clone(), &seen);
+    assert_eq!(members(split_of(&whole).unwrap(), "v2"), ["v2-0", "v2-1"]);
+    falls(&mut seen, "v2-1");
+    let decision = decide(&canary, &plan, state, &seen);
+    assert!(matches!(decision, Decision::Wait { .. }), "one of two cannot carry a half: {decision:?}");
 }
 
 #[test]
