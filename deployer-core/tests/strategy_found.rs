@@ -232,6 +232,20 @@ fn a_canary_that_lost_its_share_gets_it_back_once_it_can_carry_it() {
 }
 
 #[test]
+fn unwell_members_do_not_draw_traffic_from_those_that_are_well() {
+    let plan = plan();
+    let state = state(&plan);
+    // A canary of v0 was superseded on its way back.
+    let mut seen = seen(&[("v0", 2, 2, 40), ("v1", 3, 3, 60)]);
+    falls(&mut seen, "v1-2");
+    let decision = decide(&Canary::default(), &plan, state, &seen);
+    let split = split_of(&decision).unwrap_or_else(|| panic!("one of v0 can go: {decision:?}"));
+    let weight = |set: &str| split.share(&SetId::new(set).unwrap()).map(|share| share.weight);
+    assert_eq!((weight("v0"), weight("v1")), (Some(1), Some(2)), "{split:?}");
+    assert_eq!(members(split, "v1").len(), 3, "whether it is taken out is for the router to say");
+}
+
+#[test]
 fn without_a_router_the_first_batch_stops_nobody_of_the_new_set() {
     let settings = RollingSettings {
         batch: Some(Amount::Count(1)),
