@@ -11,9 +11,9 @@ use deployer_core::{
         Timestamp, WayBack, WorkloadId,
     },
     strategy::{
-        Canary, Cause, Command, Decision, Direction, InstanceSeen, Observation, Phase, Plan, Request,
-        RequestKind, Rolling, RollingSettings, RolloutState, Seen, SetSeen, Strategy, TrafficSeen, invariant,
-        step,
+        Canary, CanarySettings, CanaryStep, Cause, Command, Decision, Direction, InstanceSeen, Observation,
+        Phase, Plan, Request, RequestKind, Rolling, RollingSettings, RolloutState, Seen, SetSeen, StepPause,
+        Strategy, TrafficSeen, invariant, step,
     },
 };
 
@@ -62,6 +62,7 @@ fn plan() -> Plan {
             fences: true,
         }),
         returning: false,
+        pinned: None,
     }
 }
 
@@ -206,4 +207,62 @@ fn a_gradual_way_back_lets_no_new_instance_in() {
     let split = split_of(&decision).unwrap_or_else(|| panic!("it goes back a step: {decision:?}"));
     assert_eq!(members(split, "v2"), ["v2-0"]);
     assert_eq!(split.share(&SetId::new("v2").unwrap()).unwrap().weight, 30);
+}
+
+/// The state of this instance is no more what it should be: it was restarted, or a probe says so.
+fn falls(seen: &mut Observation, id: &str) {
+    let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
+    let instances = sets.iter_mut().flat_map(|set| &mut set.instances);
+    let instance = instances.into_iter().find(|i| i.id.as_str() == id).unwrap();
+    instance.ready_since = None;
+}
+
+#[test]
+fn a_canary_that_lost_its_share_gets_it_back_once_it_can_carry_it() {
+    let step = CanaryStep { weight: Percent::new(50).unwrap(), instances: None, pause: StepPause::None };
+    let canary = Canary::new(CanarySettings { steps: vec![step], ..CanarySettings::default() }).unwrap();
+    let plan = plan();
+    let mut state = state(&plan);
+    state.phase = Phase::Baking;
+    let mut seen = seen(&[("v1", 3, 3, 50), ("v2", 2, 0, 0)]);
+    let whole = decide(&canary, &plan, state.clone(), &seen);
+    assert_eq!(members(split_of(&whole).unwrap(), "v2"), ["v2-0", "v2-1"]);
+    falls(&mut seen, "v2-1");
+    let decision = decide(&canary, &plan, state, &seen);
+    assert!(matches!(decision, Decision::Wait { .. }), "one of two cannot carry a half: {decision:?}");
+}
+
+#[test]
+fn unwell_members_do_not_draw_traffic_from_those_that_are_well() {
+    let plan = plan();
+    let state = state(&plan);
+    // A canary of v0 was superseded on its way back.
+    let mut seen = seen(&[("v0", 2, 2, 40), ("v1", 3, 3, 60)]);
+    falls(&mut seen, "v1-2");
+    let decision = decide(&Canary::default(), &plan, state, &seen);
+    let split = split_of(&decision).unwrap_or_else(|| panic!("one of v0 can go: {decision:?}"));
+    let weight = |set: &str| split.share(&SetId::new(set).unwrap()).map(|share| share.weight);
+    assert_eq!((weight("v0"), weight("v1")), (Some(1), Some(2)), "{split:?}");
+    assert_eq!(members(split, "v1").len(), 3, "whether it is taken out is for the router to say");
+}
+
+#[test]
+fn without_a_router_the_first_batch_stops_nobody_of_the_new_set() {
+    let settings = RollingSettings {
+        batch: Some(Amount::Count(1)),
+        surge: Amount::Count(1),
+        ..RollingSettings::default()
+    };
+    let (strategy, mut plan) = (Rolling::new(settings).unwrap(), plan());
+    (plan.router, plan.stable, plan.stable_set) = (None, None, None);
+    // A rollout of the same release was superseded when it was nearly done.
+    let mut seen = seen(&[("v2", 3, 0, 0)]);
+    seen.traffic = None;
+    let mut state = state(&plan);
+    let decision = decide(&strategy, &plan, state.clone(), &seen);
+    assert!(!matches!(decision, Decision::Act { .. }), "{decision:?}");
+    state.step = 1;
+    falls(&mut seen, "v2-2");
+    let decision = decide(&strategy, &plan, state, &seen);
+    assert!(!matches!(decision, Decision::Act { .. }), "{decision:?}");
 }

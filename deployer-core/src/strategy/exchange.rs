@@ -1,7 +1,9 @@
 //! One set takes the place of the others, within a budget: the way forward of rolling, the way back of nearly
 //! everything, and the retirement of what is no longer needed.
 
-use super::{Command, Decision, InstanceSeen, Phase, SetSeen, Situation, Tally, WaitReason, gate, traffic};
+use super::{
+    Command, Decision, InstanceSeen, Phase, SetSeen, Situation, Tally, WaitReason, gate, invariant, traffic,
+};
 use crate::model::{AttachPoint, InstanceId, Maintenance, Proof, SetId, SetSpec, Share, Split};
 
 /// What is wanted.
@@ -166,9 +168,7 @@ impl<'a> Sides<'a> {
         if shares.is_empty() {
             return None;
         }
-        for share in &mut shares {
-            share.weight = u32::try_from(share.members.len()).unwrap_or(u32::MAX);
-        }
+        weigh(s, &mut shares);
         shares.sort_by(|a, b| a.set.cmp(&b.set));
         let split = Split::Serve { shares, routes: Vec::new() };
         if split == traffic.split {
@@ -401,6 +401,31 @@ pub(super) fn next_verification(s: &Situation<'_>, set: &SetId) -> crate::model:
     let instances = s.set(set).map_or(&[][..], |set| &set.instances);
     let waiting = instances.iter().filter(|i| i.counts() && !s.is_verified(set, i)).map(next);
     waiting.filter(|at| *at > s.now()).min().unwrap_or(s.state.progress_until)
+}
+
+/// Spreads requests evenly over all members; where that asks more of a set than its verified instances can carry, over
+/// the verified ones.
+fn weigh(s: &Situation<'_>, shares: &mut [Share]) {
+    let well = |share: &Share| {
+        let mut lookup = invariant::Lookup::new(s.set(&share.set).map_or(&[][..], |set| &set.instances));
+        let mut is_well =
+            |id: &InstanceId| lookup.find(id).is_some_and(|instance| s.is_verified(&share.set, instance));
+        let count = share.members.iter().filter(|member| is_well(&member.instance)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    };
+    for share in &mut *shares {
+        share.weight = u32::try_from(share.members.len()).unwrap_or(u32::MAX);
+    }
+    let total = shares.iter().map(|share| u64::from(share.weight)).sum();
+    let is_overloaded = |share: &Share| {
+        invariant::overload(s, &share.set, (u64::from(share.weight), total), well(share)).is_some()
+    };
+    if !shares.iter().any(is_overloaded) || shares.iter().all(|share| well(share) == 0) {
+        return;
+    }
+    for share in shares {
+        share.weight = well(share);
+    }
 }
 
 /// Counts down and says yes.

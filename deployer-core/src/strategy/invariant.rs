@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     Budget, Command, InstanceSeen, Observation, Phase, Plan, RolloutState, Seen, SetSeen, Situation,
-    Strategy, Tally, Vacate,
+    Strategy, Vacate,
 };
 use crate::model::{InFlight, InstanceId, Proof, SetId, SetSpec, Split};
 
@@ -199,15 +199,15 @@ fn shift(s: &Situation<'_>, split: &Split) -> Verdict {
         let well = well_members(s, set, share.members.iter().map(|m| &m.instance))?;
         after += well;
         members += share.members.len();
-        shares.push((&share.set, share.weight, well, s.tally_of(set)));
+        shares.push((&share.set, share.weight, well));
     }
     if members == 0 && s.state.vacate != Some(Vacate::EmptyRotation) {
         return broken("capacity", "the rotation would be empty");
     }
     keeps_floor(s, after)?;
     let total = split.total_weight();
-    for (set, weight, well, tally) in &shares {
-        may_carry(s, set, (u64::from(*weight), total), *well, *tally)?;
+    for (set, weight, well) in shares {
+        may_carry(s, set, (u64::from(weight), total), well)?;
     }
     Ok(())
 }
@@ -240,49 +240,53 @@ fn well_members<'m>(
     Ok(well)
 }
 
-/// A set gets a share only if its instances can carry it, and the new one no larger share on the way back.
-fn may_carry(
+/// A set gets a share only if its instances can carry it.
+fn may_carry(s: &Situation<'_>, set: &SetId, (weight, total): (u64, u64), well: u32) -> Verdict {
+    let Some(needed) = overload(s, set, (weight, total), well) else { return Ok(()) };
+    let why = format!(
+        "{weight} of {total} parts of the traffic need {needed} instances of {set}, {well} are verified"
+    );
+    broken("weight", why)
+}
+
+/// How many verified instances a set would need for a share that is larger than the one it has, if `well` are too few.
+/// What it has already is not our doing, nor is it while others are missing that nobody took out.
+pub(super) fn overload(
     s: &Situation<'_>,
     set: &SetId,
     (weight, total): (u64, u64),
     well: u32,
-    tally: Tally,
-) -> Verdict {
-    let Some(present) = s.traffic().map(|traffic| &traffic.split) else { return Ok(()) };
+) -> Option<u64> {
+    let present = &s.traffic()?.split;
     let before = present.share(set).map_or(0, |share| u64::from(share.weight));
     let total_before = present.total_weight();
     let grows = total_before == 0 || weight * total_before > before * total;
     if !grows || total == 0 || weight == 0 {
-        return Ok(());
+        return None;
     }
     let members_before = present.share(set).map_or(0, |share| share.members.len());
-    let involuntary = tally.in_rotation as usize <= members_before && s.available() < s.budget.min_available;
     let Budget { min_available, .. } = s.budget;
+    let involuntary = s.tally(set).in_rotation as usize <= members_before && s.available() < min_available;
     let replicas = u64::from(s.replicas());
     let needed = (weight * replicas).div_ceil(total);
     let spare = replicas.saturating_sub(u64::from(min_available));
-    if needed > u64::from(well) + spare && !involuntary && min_available > 0 {
-        let why = format!(
-            "{weight} of {total} parts of the traffic need {needed} instances of {set}, {well} are verified"
-        );
-        return broken("weight", why);
-    }
-    Ok(())
+    let is_too_few = needed > u64::from(well) + spare && !involuntary && min_available > 0;
+    is_too_few.then_some(needed)
 }
 
 /// Instances by id: members and instances are both sorted, so the next one is nearly always the right one.
-struct Lookup<'a> {
+pub(super) struct Lookup<'a> {
     instances: &'a [InstanceSeen],
     next: usize,
     index: Option<HashMap<&'a InstanceId, usize>>,
 }
 
 impl<'a> Lookup<'a> {
-    fn new(instances: &'a [InstanceSeen]) -> Self {
+    pub(super) fn new(instances: &'a [InstanceSeen]) -> Self {
         Self { instances, next: 0, index: None }
     }
 
-    fn find(&mut self, id: &InstanceId) -> Option<&'a InstanceSeen> {
+    pub(super) fn find(&mut self, id: &InstanceId) -> Option<&'a InstanceSeen> {
         let rest = &self.instances[self.next.min(self.instances.len())..];
         if let Some(step) = rest.iter().take(8).position(|instance| instance.id == *id) {
             self.next += step + 1;

@@ -85,9 +85,11 @@ impl Rolling {
         let n = s.replicas();
         match self.settings.batch {
             _ if s.state.promoted_fully || s.plan.returning => n,
-            // Those that serve already, of a rollout before, stay: a batch takes nobody out.
+            // Those that serve already, of a rollout before, stay: a batch takes nobody out. Without a router all that
+            // run may serve.
             Some(batch) => {
-                let serving = s.tally(&s.state.candidate).in_rotation;
+                let tally = s.tally(&s.state.candidate);
+                let serving = if s.has_router() { tally.in_rotation } else { tally.size };
                 s.state.step.max(batch.rounded_up(n).max(1)).max(serving).min(n)
             }
             None => n,

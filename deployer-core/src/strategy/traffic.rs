@@ -1,6 +1,6 @@
 //! Moves of traffic that strategies share: who is in the split, whether that is proven, whether requests have ended.
 
-use super::{Command, Decision, InstanceSeen, SetSeen, Situation, Timer, WaitReason};
+use super::{Command, Decision, InstanceSeen, SetSeen, Situation, Timer, WaitReason, invariant};
 use crate::model::{InFlight, Member, Proof, Route, SetId, Share, Split};
 
 impl Share {
@@ -74,7 +74,7 @@ pub(super) fn drain_timer(s: &Situation<'_>) -> Option<Timer> {
 }
 
 /// Makes sure that exactly these sets serve, with these weights and routes: `None` if it is so. A set of which nobody
-/// can serve gets no share.
+/// can serve gets no share, nor does one that has none yet and too few instances for it.
 pub(super) fn serve(
     s: &Situation<'_>,
     weights: &[(&SetId, u32)],
@@ -82,7 +82,14 @@ pub(super) fn serve(
     why: &'static str,
 ) -> Option<Decision> {
     let traffic = s.traffic()?;
-    let serves = |(set, _): &&(&SetId, u32)| s.set(set).is_some_and(|seen| members(s, seen).next().is_some());
+    let total = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
+    let carries = |set: &SetId, weight: u32| {
+        let overload = || invariant::overload(s, set, (u64::from(weight), total), s.tally(set).verified);
+        traffic.split.share(set).is_some() || overload().is_none()
+    };
+    let serves = |(set, weight): &&(&SetId, u32)| {
+        s.set(set).is_some_and(|seen| members(s, seen).next().is_some()) && carries(set, *weight)
+    };
     let reachable = |route: &&Route| weights.iter().filter(serves).any(|(set, _)| **set == route.set);
     let right = match &traffic.split {
         Split::Maintenance(_) => false,
@@ -97,7 +104,7 @@ pub(super) fn serve(
     let missing = |(set, _): &(&SetId, u32)| {
         s.set(set).is_some_and(|seen| members(s, seen).any(|instance| !instance.in_rotation))
     };
-    if right && traffic.stale_members == 0 && !weights.iter().any(missing) {
+    if right && traffic.stale_members == 0 && !weights.iter().filter(serves).any(missing) {
         return None;
     }
     let share = |(set, weight): &(&SetId, u32)| Share {
