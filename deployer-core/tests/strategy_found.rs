@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use deployer_core::{
     model::{
-        Amount, Artifact, InFlight, InstanceId, InstancePhase, Member, Percent, PinnedRelease, Proof,
+        Amount, Artifact, InFlight, InstanceId, InstancePhase, Member, Percent, PinnedRelease, Place, Proof,
         Release, ReleaseId, RolloutSettings, RouterCapabilities, SetId, Share, Split, TargetCapabilities,
         Timestamp, WayBack, WorkloadId,
     },
     strategy::{
-        Canary, Cause, Command, Decision, Direction, InstanceSeen, Observation, Phase, Plan, Request,
-        RequestKind, Rolling, RollingSettings, RolloutState, Seen, SetSeen, Strategy, TrafficSeen, invariant,
-        step,
+        Canary, Cause, Command, Decision, Direction, InstanceSeen, Observation, Phase, PlaceSeen, Plan,
+        Recreate, Request, RequestKind, Rolling, RollingSettings, RolloutState, Seen, SetSeen, Strategy,
+        TrafficSeen, WaitReason, invariant, step,
     },
 };
 
@@ -36,6 +36,7 @@ fn plan() -> Plan {
     Plan {
         workload: WorkloadId::new("web").unwrap(),
         release: release("v2").release,
+        pinned: None,
         stable: Some(release("v1")),
         stable_set: Some(SetId::new("v1").unwrap()),
         replicas: REPLICAS,
@@ -156,7 +157,7 @@ fn members(split: &Split, set: &str) -> Vec<String> {
 fn only_a_resume_of_what_is_paused_puts_off_the_progress_deadline() {
     let plan = plan();
     let mut seen = seen(&[("v1", 3, 3, 100), ("v2", 1, 0, 0)]);
-    seen.requests = vec![Request { number: 1, kind: RequestKind::Resume }];
+    seen.requests = vec![Request { number: 1, kind: RequestKind::Resume, posted: None }];
     let resumed = |paused_since| {
         let state = RolloutState { paused_since, ..state(&plan) };
         let Decision::Advance { state: next, .. } = step(&Rolling::default(), &plan, &state, &seen) else {
@@ -205,4 +206,32 @@ fn a_gradual_way_back_lets_no_new_instance_in() {
     let split = split_of(&decision).unwrap_or_else(|| panic!("it goes back a step: {decision:?}"));
     assert_eq!(members(split, "v2"), ["v2-0"]);
     assert_eq!(split.share(&SetId::new("v2").unwrap()).unwrap().weight, 30);
+}
+
+#[test]
+fn a_failed_instance_is_not_replaced_where_the_set_could_grow_by_what_nobody_can_see() {
+    let plan = plan();
+    let mut state = state(&plan);
+    // A person asked for fewer; two of those that went are at a place that cannot be looked at since.
+    state.replicas = 1;
+    state.failed = vec![InstanceId::new("v2-0").unwrap()];
+    let mut seen = seen(&[("v2", 3, 0, 0)]);
+    let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
+    for (number, instance) in sets[0].instances.iter_mut().enumerate() {
+        instance.ready_since = None;
+        instance.unknown = number > 0;
+    }
+    let place = Place::new("host-1").unwrap();
+    seen.unknown_places = vec![PlaceSeen { place, why: "cut off".into(), remembered: true }];
+    let decision = decide(&Recreate::default(), &plan, state.clone(), &seen);
+    let Decision::Wait { why: WaitReason::TargetUnknown { why }, .. } = &decision else {
+        panic!("2 instances would be asked for, and 1 counts: {decision:?}")
+    };
+    assert_eq!(why, "host-1: cut off");
+    // What is known to run counts.
+    let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
+    sets[0].instances.iter_mut().for_each(|instance| instance.unknown = false);
+    seen.unknown_places.clear();
+    let decision = decide(&Recreate::default(), &plan, state, &seen);
+    assert!(matches!(decision, Decision::Act { .. }), "it is replaced: {decision:?}");
 }
