@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use deployer_core::{
     model::{
-        Amount, Artifact, InFlight, InstanceId, InstancePhase, Member, Percent, PinnedRelease, Proof,
+        Amount, Artifact, InFlight, InstanceId, InstancePhase, Member, Percent, PinnedRelease, Place, Proof,
         Release, ReleaseId, RolloutSettings, RouterCapabilities, SetId, Share, Split, TargetCapabilities,
         Timestamp, WayBack, WorkloadId,
     },
     strategy::{
         Canary, CanarySettings, CanaryStep, Cause, Command, Decision, Direction, InstanceSeen, Observation,
-        Phase, Plan, Request, RequestKind, Rolling, RollingSettings, RolloutState, Seen, SetSeen, StepPause,
-        Strategy, TrafficSeen, invariant, step,
+        Phase, PlaceSeen, Plan, Recreate, Request, RequestKind, Rolling, RollingSettings, RolloutState, Seen,
+        SetSeen, StepPause, Strategy, TrafficSeen, WaitReason, invariant, step,
     },
 };
 
@@ -36,9 +36,9 @@ fn plan() -> Plan {
     Plan {
         workload: WorkloadId::new("web").unwrap(),
         release: release("v2").release,
+        pinned: None,
         stable: Some(release("v1")),
         stable_set: Some(SetId::new("v1").unwrap()),
-        pinned: None,
         replicas: REPLICAS,
         settings: RolloutSettings { min_ready: Duration::ZERO, ..RolloutSettings::default() },
         gates: Vec::new(),
@@ -265,4 +265,32 @@ fn without_a_router_the_first_batch_stops_nobody_of_the_new_set() {
     falls(&mut seen, "v2-2");
     let decision = decide(&strategy, &plan, state, &seen);
     assert!(!matches!(decision, Decision::Act { .. }), "{decision:?}");
+}
+
+#[test]
+fn a_failed_instance_is_not_replaced_where_the_set_could_grow_by_what_nobody_can_see() {
+    let plan = plan();
+    let mut state = state(&plan);
+    // A person asked for fewer; two of those that went are at a place that cannot be looked at since.
+    state.replicas = 1;
+    state.failed = vec![InstanceId::new("v2-0").unwrap()];
+    let mut seen = seen(&[("v2", 3, 0, 0)]);
+    let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
+    for (number, instance) in sets[0].instances.iter_mut().enumerate() {
+        instance.ready_since = None;
+        instance.unknown = number > 0;
+    }
+    let place = Place::new("host-1").unwrap();
+    seen.unknown_places = vec![PlaceSeen { place, why: "cut off".into(), remembered: true }];
+    let decision = decide(&Recreate::default(), &plan, state.clone(), &seen);
+    let Decision::Wait { why: WaitReason::TargetUnknown { why }, .. } = &decision else {
+        panic!("2 instances would be asked for, and 1 counts: {decision:?}")
+    };
+    assert_eq!(why, "host-1: cut off");
+    // What is known to run counts.
+    let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
+    sets[0].instances.iter_mut().for_each(|instance| instance.unknown = false);
+    seen.unknown_places.clear();
+    let decision = decide(&Recreate::default(), &plan, state, &seen);
+    assert!(matches!(decision, Decision::Act { .. }), "it is replaced: {decision:?}");
 }

@@ -322,6 +322,9 @@ impl<'a> Sides<'a> {
         let excess = self.tally.size.saturating_sub(self.goal);
         if excess == 0 {
             out.retain(|i| Self::is_given_up(s, set, i));
+            if s.could_grow(set, out.len()) {
+                out.clear();
+            }
             return out;
         }
         out.sort_by(|a, b| (s.is_verified(&set.set, a), &b.id).cmp(&(s.is_verified(&set.set, b), &a.id)));

@@ -47,6 +47,11 @@ fn replace_given_up(s: &Situation<'_>, id: &SetId) -> Option<Decision> {
     if let Some(decision) = traffic::proven(s).or_else(|| traffic::drained(s, leaving)) {
         return Some(decision);
     }
+    if s.could_grow(set, remove_first.len())
+        && let Some(place) = s.seen.unknown_places.first()
+    {
+        return Some(s.wait(WaitReason::TargetUnknown { why: format!("{}: {}", place.place, place.why) }));
+    }
     let gone = u32::try_from(remove_first.len()).unwrap_or(u32::MAX);
     let spec = SetSpec { set: id.clone(), replicas: s.tally_of(set).size.saturating_sub(gone), remove_first };
     Some(Decision::Act { commands: vec![Command::Apply(spec)], why: "replace instances that failed".into() })

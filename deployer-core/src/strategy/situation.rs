@@ -164,6 +164,14 @@ impl<'a> Situation<'a> {
         self.budget.max_total.saturating_sub(self.total())
     }
 
+    /// Whether a set that is told to lose so many instances could grow instead, beyond what may exist. What was seen
+    /// running at a place that cannot be looked at now may have been told to stop since: then it still exists, does not
+    /// count for the size of the set, and the target makes up for it.
+    pub(super) fn could_grow(&self, set: &SetSeen, goes: usize) -> bool {
+        let unknown = set.instances.iter().filter(|i| i.unknown && i.counts()).count();
+        unknown.saturating_sub(goes) > self.room() as usize
+    }
+
     /// Remember this from now on.
     pub fn advance(
         &self,

@@ -14,6 +14,8 @@ use super::{broken::Broken, clock::VirtualClock, fingerprint::Fingerprint};
 /// What the journal says of one deployment.
 #[derive(Debug)]
 pub(super) struct Facts {
+    /// When it began.
+    pub(super) began: Timestamp,
     /// Which release of the sequence it is about.
     pub(super) step: usize,
     /// The newest epoch in it.
@@ -24,7 +26,9 @@ pub(super) struct Facts {
     pub(super) replicas: (u32, u32),
     /// The last intent that was written with each epoch.
     pub(super) intents: BTreeMap<Epoch, Vec<Command>>,
-    /// Since when only the new set has been sent requests.
+    /// It has decided where requests go.
+    pub(super) shifted: bool,
+    /// Since when only the new set has been sent requests; at the earliest since it was found so.
     pub(super) full_since: Option<Timestamp>,
     pub(super) outcome: Option<Outcome>,
 }

@@ -1,16 +1,23 @@
 //! What must be true at the end of a deployment.
 
+use std::time::Duration;
+
 use deployer_core::{
     engine::Report,
     error::DeployError,
-    model::{DeploymentId, SetId, Timestamp},
-    strategy::Outcome,
+    model::{DeploymentId, ReleaseId, SetId, Timestamp},
+    strategy::{Outcome, Plan},
 };
 
 use super::{
-    super::{record::Record, scenario::Scenario, witness::Witness},
+    super::{
+        record::{Facts, Record},
+        scenario::{Scenario, release_id},
+        witness::Witness,
+    },
     truth::CANARY,
 };
+use crate::world::Behaviour;
 
 /// Judges what a run answered against what it wrote.
 pub(in super::super) fn ended(record: &mut Record, witness: &Witness, result: &Result<Report, DeployError>) {
@@ -65,7 +72,7 @@ pub(in super::super) fn settled(record: &mut Record, witness: &Witness) {
             return record.broken("end states", format!("{outcome:?} in the other direction"));
         }
         Outcome::Stuck { why, .. } => {
-            let excused = why.starts_with("this is the first release") || has_reason(&witness.scenario);
+            let excused = why.starts_with("this is the first release") || has_reason(witness, facts, plan);
             if !excused {
                 record.broken("end states", format!("stuck where nothing was wrong: {why}"));
             }
@@ -92,17 +99,36 @@ pub(in super::super) fn settled(record: &mut Record, witness: &Witness) {
     }
 }
 
-/// Something that a person has to look at can have happened.
-fn has_reason(scenario: &Scenario) -> bool {
-    let unwell = |behaviour: &crate::world::Behaviour| {
+/// Something that a person has to look at can have happened: to the world, while this deployment went on, or to one of
+/// the two releases that it is about. What other releases are like is no reason.
+fn has_reason(witness: &Witness, facts: &Facts, plan: &Plan) -> bool {
+    let scenario = &witness.scenario;
+    let settled = witness.quiet_at.after(scenario.doubt());
+    let disturbed = !scenario.rates.are_zero() && facts.began < settled;
+    let is_concerned = |id: &ReleaseId| {
+        plan.release.id == *id || plan.stable.as_ref().is_some_and(|stable| stable.release.id == *id)
+    };
+    let unwell = |behaviour: &Behaviour| {
         behaviour.dies_after.is_some()
             || behaviour.flaps.is_some()
             || behaviour.missing
             || behaviour.never_ready
-            // It may take longer than a start may.
-            || behaviour.start.is_some()
+            || slowest_start(scenario, behaviour, plan) > plan.settings.start_deadline
     };
-    !scenario.rates.are_zero() || scenario.behaviours.iter().any(unwell)
+    let releases = (0..).zip(&scenario.behaviours);
+    disturbed || releases.into_iter().any(|(number, one)| is_concerned(&release_id(number)) && unwell(one))
+}
+
+/// How long it can take until an instance is verified where nothing goes wrong: more than a start may take is a reason
+/// to give it up, less is none.
+fn slowest_start(scenario: &Scenario, behaviour: &Behaviour, plan: &Plan) -> Duration {
+    let probing = &scenario.probing;
+    // The first one can be under way when the instance becomes ready.
+    let probes = probing.health.rise.get() + 1;
+    behaviour.start.unwrap_or(scenario.world.start.most)
+        + scenario.world.ready.most
+        + (probing.start_interval + scenario.world.probe.most) * probes
+        + plan.settings.min_ready
 }
 
 fn world(

@@ -16,12 +16,14 @@ pub(in super::super) fn event(record: &mut Record, witness: &Witness, event: &Ev
     record.line(|| format!("process {} writes {} {}", witness.process, event.deployment, told(event)));
     if let EventKind::DeploymentStarted { .. } = &event.kind {
         let facts = Facts {
+            began: event.at,
             step: witness.step,
             epoch: event.epoch,
             plan: None,
             state: None,
             replicas: (u32::MAX, 0),
             intents: std::collections::BTreeMap::new(),
+            shifted: false,
             full_since: None,
             outcome: None,
         };
@@ -31,8 +33,13 @@ pub(in super::super) fn event(record: &mut Record, witness: &Witness, event: &Ev
     if let Err((oracle, what)) = judge(record, witness, event) {
         record.broken(oracle, what);
     }
+    let told = record.sights[witness.process].split.as_ref();
     if let Some(facts) = record.facts.get_mut(&event.deployment) {
         remember(facts, event);
+        // One that takes the place of another of the same release can find that all is done that it would have to do.
+        if let (false, None, Some(split)) = (facts.shifted, facts.full_since, told) {
+            facts.full_since = is_full(facts, split).then_some(event.at);
+        }
     }
 }
 
@@ -122,11 +129,10 @@ fn remember(facts: &mut Facts, event: &Event) {
         }
         EventKind::Advanced { state, .. } => replicas(facts, state),
         EventKind::Intent { commands, .. } => {
-            let candidate = facts.state.as_ref().map(|state| &state.candidate);
             for command in commands {
                 if let Command::Shift(split) = command {
-                    let full = matches!(split, Split::Serve { shares, .. }
-                        if shares.iter().all(|share| Some(&share.set) == candidate));
+                    let full = is_full(facts, split);
+                    facts.shifted = true;
                     facts.full_since = full.then(|| facts.full_since.unwrap_or(event.at));
                 }
             }
@@ -135,6 +141,13 @@ fn remember(facts: &mut Facts, event: &Event) {
         EventKind::DeploymentFinished { outcome } => facts.outcome = Some(outcome.clone()),
         _ => {}
     }
+}
+
+/// Whether nobody but the new set is sent requests.
+fn is_full(facts: &Facts, split: &Split) -> bool {
+    let candidate = facts.state.as_ref().map(|state| &state.candidate);
+    matches!(split, Split::Serve { shares, .. }
+        if !shares.is_empty() && shares.iter().all(|share| Some(&share.set) == candidate))
 }
 
 fn replicas(facts: &mut Facts, state: &RolloutState) {

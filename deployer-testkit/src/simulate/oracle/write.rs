@@ -142,12 +142,17 @@ fn old_kept(record: &Record, facts: &Facts, witness: &Witness, command: &Command
     let Some(stable) = state.stable.as_ref().filter(|stable| **stable != state.candidate) else {
         return Ok(());
     };
+    let live = of_set(witness, stable);
+    // A rollout before, given up half-way, can have left it smaller: it is made whole bit by bit, which takes nothing.
     let shrinks = match command {
-        Command::Apply(SetSpec { set, replicas, .. }) => set == stable && *replicas < state.replicas,
+        Command::Apply(SetSpec { set, replicas, .. }) => {
+            let known = live.saturating_sub(doubtful(record, witness));
+            set == stable && *replicas < state.replicas.min(known)
+        }
         Command::Remove(set) => set == stable,
         _ => false,
     };
-    if !shrinks || !state.is_forward() || !keeps_old(strategy) || of_set(witness, stable) == 0 {
+    if !shrinks || !state.is_forward() || !keeps_old(strategy) || live == 0 {
         return Ok(());
     }
     if state.phase != Phase::Retiring {
