@@ -62,7 +62,6 @@ fn plan() -> Plan {
             fences: true,
         }),
         returning: false,
-        pinned: None,
     }
 }
 
