@@ -286,6 +286,13 @@ fn a_failed_instance_is_not_replaced_where_the_set_could_grow_by_what_nobody_can
         panic!("2 instances would be asked for, and 1 counts: {decision:?}")
     };
     assert_eq!(why, "host-1: cut off");
+    // Nor where it is only one too many.
+    let healthy = RolloutState { failed: Vec::new(), ..state.clone() };
+    let mut ready = seen.clone();
+    let Seen::Known(sets) = &mut ready.sets else { panic!("the sets are known") };
+    sets[0].instances[0].ready_since = Some(Timestamp::from_millis(2000));
+    let decision = decide(&Recreate::default(), &plan, healthy, &ready);
+    assert!(matches!(decision, Decision::Wait { .. }), "it could grow: {decision:?}");
     // What is known to run counts.
     let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
     sets[0].instances.iter_mut().for_each(|instance| instance.unknown = false);

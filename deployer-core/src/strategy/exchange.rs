@@ -329,6 +329,9 @@ impl<'a> Sides<'a> {
         }
         out.sort_by(|a, b| (s.is_verified(&set.set, a), &b.id).cmp(&(s.is_verified(&set.set, b), &a.id)));
         out.truncate(excess as usize);
+        if s.could_grow(set, out.len()) {
+            out.clear();
+        }
         out
     }
 
