@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{EngineSettings, Limit, parts::Tools};
+use super::{
+    Deployment, EngineSettings, Limit,
+    parts::{Parts, StageParts, Tools},
+};
 use crate::{
-    error::Problem,
+    error::{DeployError, Problem},
     journal::MemoryJournal,
     lock::MemoryLock,
-    model::DeploymentId,
+    model::{DeploymentId, Timestamp, WorkloadId},
     ports::{Clock, Journal, Lock, Notifier, RequestStore, SystemClock},
     redact::Redactor,
 };
@@ -47,9 +50,50 @@ impl Base {
         }
     }
 
+    /// The deployment of these stages. It is of the workloads that they put live, and of these others.
+    pub(crate) fn deployment(
+        self,
+        words: &[&str],
+        tools: Tools,
+        others: Vec<WorkloadId>,
+        stages: Vec<StageParts>,
+    ) -> Result<Deployment, DeployError> {
+        let id_is_given = self.id.is_some();
+        let id = match self.id {
+            Some(id) => id,
+            None => name_by_time(words, tools.clock.now())?,
+        };
+        let mut parts = Parts {
+            id,
+            id_is_given,
+            revision: self.revision,
+            takes_over: self.takes_over,
+            pass_over: self.pass_over,
+            workloads: others,
+            stages,
+            tools,
+        };
+        let deployed: Vec<_> = parts.rollouts().map(|(_, rollout)| rollout.workload.clone()).collect();
+        parts.workloads.extend(deployed);
+        parts.workloads.sort();
+        parts.workloads.dedup();
+        Ok(Deployment::new(parts))
+    }
+
     pub(crate) fn name<T>(&mut self, at: &str, name: impl TryInto<T, Error: std::fmt::Display>) -> Option<T> {
         name.try_into().map_err(|error| self.problems.push(Problem::new(at, error.to_string()))).ok()
     }
+}
+
+/// The same plan at another time has another name; a resumed deployment keeps the one it began with.
+fn name_by_time(words: &[&str], now: Timestamp) -> Result<DeploymentId, DeployError> {
+    let mut name = String::new();
+    for word in words {
+        name.extend(word.chars().take(20));
+        name.push('-');
+    }
+    name.push_str(&now.as_millis().to_string());
+    DeploymentId::new(name).map_err(|error| DeployError::Refused(vec![Problem::new("id", error.to_string())]))
 }
 
 /// The setters of a builder that has a [`Base`] in its field `base`.

@@ -6,14 +6,14 @@ use super::{
     Deployment, IntoShared, ProbeSettings,
     base::{Base, base_setters},
     check::{check, check_engine},
-    parts::{Parts, RolloutParts, StageParts, StageWork, Tools},
+    parts::{RolloutParts, StageParts, StageWork, Tools},
     wanted::Wanted,
 };
 use crate::{
     error::{DeployError, Problem},
     model::{
-        AttachPoint, DeploymentId, GateBinding, GateId, Release, ReleaseId, Replicas, RolloutSettings, SetId,
-        StageId, Timestamp, WorkloadId,
+        AttachPoint, GateBinding, GateId, Release, ReleaseId, Replicas, RolloutSettings, SetId, StageId,
+        WorkloadId,
     },
     ports::{Gate, HealthCheck, Target, TrafficRouter},
     strategy::Strategy,
@@ -191,32 +191,18 @@ impl DeploymentBuilder {
     ///
     /// # Errors
     /// [`DeployError::Refused`] with all problems at once.
-    pub fn build(self) -> Result<Deployment, DeployError> {
+    pub fn build(mut self) -> Result<Deployment, DeployError> {
         let tools = self.base.tools();
-        let (id, revision, takes_over) = (self.base.id.clone(), self.base.revision, self.base.takes_over);
-        let pass_over = self.base.pass_over.clone();
-        let mut problems = check_engine(&self.base.engine);
+        let mut base = std::mem::take(&mut self.base);
+        let mut problems = check_engine(&base.engine);
+        // Names that were none are problems of the rollout.
+        self.base.problems = std::mem::take(&mut base.problems);
         let rollout = self.into_rollout(&tools).map_err(|found| problems.extend(found)).ok();
         let Some(rollout) = rollout.filter(|_| problems.is_empty()) else {
             return Err(DeployError::Refused(problems));
         };
-        let id_is_given = id.is_some();
-        let id = match id {
-            Some(id) => id,
-            None => {
-                name_by_time(&[rollout.workload.as_str(), &rollout.wanted.to_string()], tools.clock.now())?
-            }
-        };
-        Ok(Deployment::new(Parts {
-            id,
-            id_is_given,
-            revision,
-            takes_over,
-            pass_over,
-            workloads: vec![rollout.workload.clone()],
-            stages: vec![StageParts { id: only_stage(), work: StageWork::Rollout(Box::new(rollout)) }],
-            tools,
-        }))
+        let (workload, wanted) = (rollout.workload.clone(), rollout.wanted.to_string());
+        base.deployment(&[workload.as_str(), &wanted], tools, Vec::new(), vec![only_stage(rollout)])
     }
 
     /// The rollout alone, or all problems.
@@ -246,17 +232,8 @@ impl DeploymentBuilder {
     }
 }
 
-pub(super) fn only_stage() -> StageId {
-    StageId::new(ROLLOUT).expect("a short word of letters is a name")
-}
-
-/// The same plan at another time has another name; a resumed deployment keeps the one it began with.
-pub(crate) fn name_by_time(words: &[&str], now: Timestamp) -> Result<DeploymentId, DeployError> {
-    let mut name = String::new();
-    for word in words {
-        name.extend(word.chars().take(20));
-        name.push('-');
-    }
-    name.push_str(&now.as_millis().to_string());
-    DeploymentId::new(name).map_err(|error| DeployError::Refused(vec![Problem::new("id", error.to_string())]))
+/// The stage of a deployment that has no other.
+pub(super) fn only_stage(rollout: RolloutParts) -> StageParts {
+    let id = StageId::new(ROLLOUT).expect("a short word of letters is a name");
+    StageParts { id, work: StageWork::Rollout(Box::new(rollout)) }
 }

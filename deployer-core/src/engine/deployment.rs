@@ -125,13 +125,7 @@ impl Deployment {
     /// # Cancel safety
     /// Dropping it equals a crash of the process: nothing is cleaned up, and the next run goes on.
     pub async fn run(&self) -> Result<Report, DeployError> {
-        let _end = EndOfEvents(&self.bus);
-        let run = async {
-            let _turn = self.turn().await?;
-            self.finish(Session::open(&self.parts, &self.control, &self.bus).await?).await
-        };
-        // Boxed: it holds everything that a rollout works with.
-        Box::pin(run.instrument(self.span())).await.map_err(|error| self.redacted(error))
+        self.begun(Session::open(&self.parts, &self.control, &self.bus)).await
     }
 
     /// Goes on with a deployment that is [stuck](DeployError::Stuck) in a stage, as a person decided: the stage is tried
@@ -144,14 +138,7 @@ impl Deployment {
     /// # Cancel safety
     /// As that of [`run`](Self::run).
     pub async fn resolve(&self, resolution: Resolution) -> Result<Report, DeployError> {
-        let _end = EndOfEvents(&self.bus);
-        let run = async {
-            let _turn = self.turn().await?;
-            let session = Session::open_stuck(&self.parts, &self.control, &self.bus, resolution);
-            self.finish(session.await?).await
-        };
-        // Boxed: it holds everything that a rollout works with.
-        Box::pin(run.instrument(self.span())).await.map_err(|error| self.redacted(error))
+        self.begun(Session::open_stuck(&self.parts, &self.control, &self.bus, resolution)).await
     }
 
     /// The exact list of actions that a run would take if nothing went wrong, each with its reason. Looks at the world
@@ -169,6 +156,20 @@ impl Deployment {
     /// The run would be refused.
     pub async fn preview_failing_after(&self, actions: usize) -> Result<DeploymentPreview, DeployError> {
         preview_of(&self.parts, Some(actions)).await.map_err(|error| self.redacted(error))
+    }
+
+    /// Runs to the end what this begins, once it is its turn.
+    async fn begun(
+        &self,
+        session: impl Future<Output = Result<Session<'_>, DeployError>> + Send,
+    ) -> Result<Report, DeployError> {
+        let _end = EndOfEvents(&self.bus);
+        let run = async {
+            let _turn = self.turn().await?;
+            self.finish(session.await?).await
+        };
+        // Boxed: it holds everything that a rollout works with.
+        Box::pin(run.instrument(self.span())).await.map_err(|error| self.redacted(error))
     }
 
     /// Waits until it may begin.

@@ -52,12 +52,11 @@ pub use settings::{EngineSettings, ProbeSettings, RetryPolicy};
 pub use shared::IntoShared;
 
 pub(crate) use base::{Base, base_setters};
-pub(crate) use builder::name_by_time;
 pub(crate) use call::doubled;
 pub(crate) use check::check_engine;
 pub(crate) use driver::Driver;
 pub(crate) use history::History;
-pub(crate) use parts::{Parts, RolloutParts, StageParts, StageWork};
+pub(crate) use parts::{RolloutParts, StageParts, StageWork};
 pub(crate) use recorder::Recorder;
 pub(crate) use recover::{Recovery, plan as recover};
 pub(crate) use session::{Session, Stop};

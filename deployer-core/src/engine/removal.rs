@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use super::{
     Deployment, IntoShared, ProbeSettings,
     base::{Base, base_setters},
-    builder::{name_by_time, only_stage},
+    builder::only_stage,
     check::check_engine,
-    parts::{Parts, RolloutParts, StageParts, StageWork},
+    parts::RolloutParts,
     wanted::Wanted,
 };
 use crate::{
@@ -108,11 +108,6 @@ impl RemovalBuilder {
         let (Some(workload), Some(target), true) = (self.workload, self.target, problems.is_empty()) else {
             return Err(DeployError::Refused(problems));
         };
-        let id_is_given = self.base.id.is_some();
-        let id = match self.base.id {
-            Some(id) => id,
-            None => name_by_time(&[workload.as_str(), "removal"], tools.clock.now())?,
-        };
         let rollout = RolloutParts {
             workload: workload.clone(),
             wanted: Wanted::Nothing(self.vacate, self.reason),
@@ -129,15 +124,6 @@ impl RemovalBuilder {
             settings: self.settings,
             tools: tools.clone(),
         };
-        Ok(Deployment::new(Parts {
-            id,
-            id_is_given,
-            revision: self.base.revision,
-            takes_over: self.base.takes_over,
-            pass_over: self.base.pass_over,
-            workloads: vec![workload],
-            stages: vec![StageParts { id: only_stage(), work: StageWork::Rollout(Box::new(rollout)) }],
-            tools,
-        }))
+        self.base.deployment(&[workload.as_str(), "removal"], tools, Vec::new(), vec![only_stage(rollout)])
     }
 }

@@ -4,10 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use super::Stage;
 use crate::{
-    engine::{
-        Base, Deployment, DeploymentBuilder, Parts, StageParts, StageWork, base_setters, check_engine,
-        name_by_time,
-    },
+    engine::{Base, Deployment, DeploymentBuilder, StageParts, StageWork, base_setters, check_engine},
     error::{DeployError, Problem},
     model::{DeploymentId, StageId, WorkloadId},
 };
@@ -128,26 +125,7 @@ impl PipelineBuilder {
         let Some(name) = self.name.filter(|_| problems.is_empty()) else {
             return Err(DeployError::Refused(problems));
         };
-        let id_is_given = self.base.id.is_some();
-        let id = match self.base.id {
-            Some(id) => id,
-            None => name_by_time(&[name.as_str()], tools.clock.now())?,
-        };
-        let mut parts = Parts {
-            id,
-            id_is_given,
-            revision: self.base.revision,
-            takes_over: self.base.takes_over,
-            pass_over: self.base.pass_over,
-            workloads: self.workloads,
-            stages,
-            tools,
-        };
-        let deployed: Vec<_> = parts.rollouts().map(|(_, rollout)| rollout.workload.clone()).collect();
-        parts.workloads.extend(deployed);
-        parts.workloads.sort();
-        parts.workloads.dedup();
-        Ok(Deployment::new(parts))
+        self.base.deployment(&[name.as_str()], tools, self.workloads, stages)
     }
 }
 
