@@ -111,6 +111,10 @@ pub mod seconds {
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
+    /// The longest that is taken: a thousand days. Beyond, a number with fractions no longer tells nanoseconds apart by
+    /// far, and a plan that is read again would not be the plan that was written.
+    pub const LONGEST: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
+
     /// Writes seconds.
     ///
     /// # Errors
@@ -122,11 +126,13 @@ pub mod seconds {
     /// Reads seconds.
     ///
     /// # Errors
-    /// The number is negative, not finite, or too large.
+    /// The number is negative, not finite, or above [`LONGEST`].
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let number = f64::deserialize(deserializer)?;
-        Duration::try_from_secs_f64(number).map_err(|_| {
-            D::Error::custom(format!("{number} s is no length of time; use 0 or more seconds, at most 10^19"))
+        let duration = Duration::try_from_secs_f64(number).ok().filter(|duration| *duration <= LONGEST);
+        duration.ok_or_else(|| {
+            let most = LONGEST.as_secs();
+            D::Error::custom(format!("{number} s is no length of time; use 0 to {most} seconds (1000 days)"))
         })
     }
 }
