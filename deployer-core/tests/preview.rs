@@ -87,6 +87,7 @@ fn serving(replicas: u32, router: bool) -> Observation {
     Observation {
         now: Timestamp::from_millis(1_000_000),
         sets: Seen::Known(vec![SetSeen {
+            hidden: 0,
             set: SetId::new("v1").unwrap(),
             instances: (0..replicas).map(instance).collect(),
         }]),

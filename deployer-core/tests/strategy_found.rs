@@ -93,6 +93,7 @@ fn seen(sets: &[(&str, u32, u32, u32)]) -> Observation {
         unknown: false,
     };
     let set = |(set, count, routed, _): &(&str, u32, u32, u32)| SetSeen {
+        hidden: 0,
         set: SetId::new(*set).unwrap(),
         instances: (0..*count).map(|n| instance(set, n, *routed)).collect(),
     };

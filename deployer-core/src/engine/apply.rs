@@ -7,9 +7,9 @@ use tracing::Instrument as _;
 
 use super::{
     Recorder,
-    assemble::Memory,
     call::{retried, within},
     gates::ask,
+    memory::Memory,
     parts::{KnownReleases, RolloutParts},
 };
 use crate::{

@@ -1,14 +1,11 @@
 //! From what target, router and probes said to one observation. Pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use super::memory::{Memory, Remembered, unknown_places};
 use crate::{
     model::{
-        InFlight, Instance, InstanceId, InstancePhase, Member, Place, PlaceStatus, SetId, Split, Timestamp,
-        TrafficView, WorkloadView,
+        InFlight, Instance, InstanceId, InstancePhase, Member, Split, Timestamp, TrafficView, WorkloadView,
     },
     strategy::{InstanceSeen, Observation, PlaceSeen, ProbeHistory, Seen, SetSeen, TrafficSeen},
 };
@@ -19,129 +16,6 @@ pub(super) struct Look {
     pub(super) target: Seen<WorkloadView>,
     pub(super) traffic: Option<Seen<TrafficView>>,
     pub(super) in_flight: BTreeMap<InstanceId, InFlight>,
-}
-
-/// What is remembered of one instance from look to look.
-#[derive(Debug, Clone)]
-pub(super) struct Remembered {
-    pub(super) set: SetId,
-    pub(super) instance: Instance,
-    /// Its place could not be looked at this time.
-    pub(super) unknown: bool,
-    /// It served before this process looked for the first time.
-    pub(super) trusted: bool,
-    ready_since: Option<Timestamp>,
-    was_ready: bool,
-    first_seen: Timestamp,
-}
-
-impl Remembered {
-    /// What makes this run of it another than the one before.
-    pub(super) fn run(&self) -> (Timestamp, u32) {
-        (self.instance.started_at, self.instance.restarts)
-    }
-
-    fn new(set: SetId, instance: Instance, now: Timestamp) -> Self {
-        Self {
-            set,
-            instance,
-            unknown: false,
-            trusted: false,
-            ready_since: None,
-            was_ready: false,
-            first_seen: now,
-        }
-    }
-
-    fn follow(&mut self, instance: &Instance, unknown: bool, now: Timestamp) {
-        let run = self.run();
-        self.instance = instance.clone();
-        self.unknown = unknown;
-        if self.run() != run {
-            *self = Self::new(self.set.clone(), instance.clone(), now);
-        }
-        if is_ready(&self.instance) {
-            self.ready_since.get_or_insert(now);
-            self.was_ready = true;
-        } else {
-            self.ready_since = None;
-        }
-    }
-}
-
-/// The platform has nothing against it. A platform without a notion of readiness has nothing once it runs.
-fn is_ready(instance: &Instance) -> bool {
-    matches!(instance.phase, InstancePhase::Running { ready } if ready != Some(false))
-}
-
-/// What is remembered of a workload from look to look.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    pub(super) instances: BTreeMap<InstanceId, Remembered>,
-    sets: Vec<SetId>,
-    /// Places that were looked at at least once.
-    places: BTreeSet<Place>,
-    settled: bool,
-}
-
-impl Memory {
-    /// Takes in one look. What was last seen at a place that is unknown now is kept.
-    pub(super) fn take_in(&mut self, view: &WorkloadView, now: Timestamp) {
-        let unknown: Vec<&Place> = unknown_places(view).map(|(place, _)| place).collect();
-        let mut instances = std::mem::take(&mut self.instances);
-        for set in &view.sets {
-            for instance in &set.instances {
-                let mut remembered = instances
-                    .remove(&instance.id)
-                    .unwrap_or_else(|| Remembered::new(set.set.clone(), instance.clone(), now));
-                remembered.follow(instance, unknown.contains(&&instance.place), now);
-                self.instances.insert(instance.id.clone(), remembered);
-            }
-        }
-        instances.retain(|_, remembered| unknown.contains(&&remembered.instance.place));
-        for remembered in instances.values_mut() {
-            remembered.unknown = true;
-        }
-        self.instances.extend(instances);
-        let known = view.places.iter().filter(|place| place.status == PlaceStatus::Known);
-        self.places.extend(known.map(|place| place.place.clone()));
-        self.sets = view.sets.iter().map(|set| set.set.clone()).collect();
-    }
-
-    /// After the first look at everything: the instances that serve are trusted, which is to say that their first
-    /// success makes them ready. Those that come later have to earn it.
-    pub(super) fn trust_those_that_serve(&mut self, look: &Look, stable: Option<&SetId>, whole_sets: bool) {
-        if self.settled || !matches!(look.target, Seen::Known(_)) {
-            return;
-        }
-        let split = match &look.traffic {
-            Some(Seen::Known(view)) => Some(&view.split),
-            Some(Seen::Unknown { .. }) => return,
-            None => None,
-        };
-        for remembered in self.instances.values_mut() {
-            remembered.trusted = match split {
-                Some(split) => in_rotation(split, remembered, whole_sets),
-                None => stable == Some(&remembered.set),
-            };
-        }
-        self.settled = true;
-    }
-
-    fn sets(&self) -> Vec<SetId> {
-        let mut sets = self.sets.clone();
-        sets.extend(self.instances.values().map(|remembered| remembered.set.clone()));
-        sets.sort();
-        sets.dedup();
-        sets
-    }
-}
-
-fn unknown_places(view: &WorkloadView) -> impl Iterator<Item = (&Place, &String)> {
-    view.places.iter().filter_map(|place| match &place.status {
-        PlaceStatus::Known => None,
-        PlaceStatus::Unknown { why } => Some((&place.place, why)),
-    })
 }
 
 /// Whether the split has it as a member under its present address. A router that takes whole sets names no members.
@@ -194,7 +68,7 @@ pub(super) fn assemble(
                     let in_flight = look.in_flight.get(&remembered.instance.id).copied();
                     instance_seen(remembered, history, reading.probed, in_rotation, in_flight)
                 };
-                SetSeen { instances: of_set.map(seen).collect(), set: set.clone() }
+                SetSeen { instances: of_set.map(seen).collect(), hidden: memory.hidden(&set), set }
             });
             let mut places: Vec<PlaceSeen> = unknown_places(view)
                 .map(|(place, why)| PlaceSeen {
@@ -274,7 +148,10 @@ fn traffic_seen(traffic: &Seen<TrafficView>, memory: &Memory) -> Seen<TrafficSee
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{InFlight, PlaceView, Proof, SetView, Share};
+    use crate::{
+        model::{InFlight, Place, PlaceStatus, PlaceView, Proof, SetId, SetSpec, SetView, Share},
+        strategy::Command,
+    };
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -341,6 +218,27 @@ mod tests {
         assert_eq!(second.unknown_places.len(), 1);
         let third = seen(&mut memory, view(&[("north", true), ("south", true)], north()), None, 30);
         assert_eq!(instances(&third).len(), 1, "the place is known again and it is not there");
+    }
+
+    #[test]
+    fn who_was_told_to_stop_is_stopping_as_long_as_nobody_can_look() {
+        let mut memory = Memory::default();
+        let both = || vec![instance("a", "south", None), instance("b", "south", None)];
+        seen(&mut memory, view(&[("south", true)], both()), None, 10);
+        let spec = SetSpec {
+            set: SetId::new("v1").unwrap(),
+            replicas: 1,
+            remove_first: vec![InstanceId::new("a").unwrap()],
+        };
+        memory.told(&Command::Apply(spec), true);
+        let dark = seen(&mut memory, view(&[("south", false)], vec![]), None, 20);
+        assert!(instances(&dark)[0].is_stopping() && instances(&dark)[1].counts(), "{dark:?}");
+        let dark = seen(&mut memory, view(&[("south", false)], both()), None, 30);
+        assert!(instances(&dark)[0].is_stopping() && instances(&dark)[1].counts(), "{dark:?}");
+        let light = seen(&mut memory, view(&[("south", true)], both()), None, 40);
+        assert!(instances(&light)[0].counts(), "what can be seen is what is so");
+        let dark = seen(&mut memory, view(&[("south", false)], vec![]), None, 50);
+        assert!(instances(&dark)[0].counts());
     }
 
     #[test]

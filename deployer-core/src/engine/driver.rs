@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     Recorder, Stop,
     apply::{Ended, Hands},
-    assemble::{Look, Memory, Reading, assemble},
+    assemble::{Look, Reading, assemble},
     control::Control,
     evidence::Collector,
     gates::{GateDesk, verified},
+    memory::Memory,
     observe::look,
     pace::{Pace, is_idle},
     parts::{KnownReleases, RolloutParts},
@@ -265,6 +266,8 @@ impl<'a> Driver<'a> {
         let now = self.parts.tools.clock.now();
         let mut conflict = false;
         for ((command, ended), number) in commands.iter().zip(ended).zip(0..) {
+            let surely = !matches!(ended, Ended::Failed(_));
+            self.memory.told(command, surely);
             let failed = match ended {
                 Ended::Failed(error) => Some(error),
                 Ended::Accepted => {

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{
-    assemble::Memory,
     call::{Limited, limited},
+    memory::Memory,
     parts::RolloutParts,
 };
 use crate::{

@@ -22,6 +22,7 @@ mod gates;
 mod history;
 mod limit;
 mod listen;
+mod memory;
 mod notices;
 mod observe;
 mod pace;

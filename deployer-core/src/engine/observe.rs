@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    assemble::{Look, Memory, Remembered, in_rotation},
+    assemble::{Look, in_rotation},
     call::within,
+    memory::{Memory, Remembered},
     parts::RolloutParts,
 };
 use crate::{

@@ -14,8 +14,8 @@ use tokio::{
 
 use super::{
     ProbeSettings,
-    assemble::{Memory, Remembered},
     call::{Limited, limited},
+    memory::{Memory, Remembered},
 };
 use crate::{
     model::{Instance, InstanceId, InstancePhase, Timestamp},

@@ -1,8 +1,9 @@
 //! What a rollout is started with.
 
 use super::{
-    assemble::{Look, Memory},
+    assemble::Look,
     history::History,
+    memory::Memory,
     observe::look,
     parts::RolloutParts,
     wanted::{Resolved, Wanted},

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Budget, Decision, PauseReason, Phase, Situation, Strategy, WaitReason, blue_green, finale, gate,
-    provision, traffic,
+    invariant, provision, traffic,
 };
 use crate::{
     error::{Problem, Problems},
     model::{
-        Amount, AttachPoint, Percent, Route, RouteMatch, RouterCapabilities, TargetCapabilities,
+        Amount, AttachPoint, Percent, Route, RouteMatch, RouterCapabilities, SetId, TargetCapabilities,
         settings::seconds,
     },
 };
@@ -155,10 +155,24 @@ impl Canary {
 
     fn weigh(&self, s: &Situation<'_>, step: &CanaryStep, why: &'static str) -> Option<Decision> {
         let stable = s.state.stable.as_ref()?;
-        let weight = u32::from(step.weight.get());
-        let weights = [(stable, 100 - weight), (&s.state.candidate, weight)];
-        let weights = if weight == 100 { &weights[1..] } else { &weights[..] };
+        let rest = Self::carried(s, stable, 100 - u32::from(step.weight.get()));
+        let weights = [(stable, rest), (&s.state.candidate, 100 - rest)];
+        let weights = if rest == 0 { &weights[1..] } else { &weights[..] };
         traffic::serve(s, weights, &self.routes(s), why)
+    }
+
+    /// How many of so many parts of a hundred the old set can carry: one that lost instances before gets no larger share
+    /// than it has, or than they can serve.
+    fn carried(s: &Situation<'_>, stable: &SetId, parts: u32) -> u32 {
+        let verified = s.tally(stable).verified;
+        let Some(traffic) = s.traffic() else { return parts };
+        if invariant::overload(s, stable, (u64::from(parts), 100), verified).is_none() {
+            return parts;
+        }
+        let share = traffic.split.share(stable).map_or(0, |share| u64::from(share.weight));
+        let present = share * 100 / traffic.split.total_weight().max(1);
+        let able = u64::from(verified) * 100 / u64::from(s.replicas().max(1));
+        u32::try_from(present.max(able)).map_or(parts, |most| parts.min(most))
     }
 
     fn shift(&self, s: &Situation<'_>, step: &CanaryStep) -> Decision {
@@ -182,8 +196,13 @@ impl Canary {
                 state.phase = Phase::Provisioning;
             });
         }
-        self.weigh(s, step, "members changed")
-            .or_else(|| provision::provision(s, &s.state.candidate, Self::instances(step, s.replicas())))
+        let provision = || provision::provision(s, &s.state.candidate, Self::instances(step, s.replicas()));
+        let weigh = match self.weigh(s, step, "members changed") {
+            // Nobody can serve: that is the more reason to start somebody.
+            Some(wait @ Decision::Wait { .. }) => Some(provision().unwrap_or(wait)),
+            weigh => weigh.or_else(provision),
+        };
+        weigh
             .or_else(|| gate::pass(s, AttachPoint::EachStep, index))
             .or_else(|| s.wait_for_bake(WaitReason::BetweenSteps))
             .or_else(|| {

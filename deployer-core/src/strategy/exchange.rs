@@ -311,6 +311,11 @@ impl<'a> Sides<'a> {
         for (_, order, instance) in candidates {
             result[order].1.push(instance);
         }
+        for (set, out) in &mut result {
+            if s.could_grow(set, out.len()) {
+                out.clear();
+            }
+        }
         result.extend(self.set.map(|set| (set, self.leaving_of_own(s, set))));
         result.retain(|(_, out)| !out.is_empty());
         result
@@ -328,6 +333,11 @@ impl<'a> Sides<'a> {
             return out;
         }
         out.sort_by(|a, b| (s.is_verified(&set.set, a), &b.id).cmp(&(s.is_verified(&set.set, b), &a.id)));
+        if !s.has_router() {
+            // Who cannot be reached is part of the excess, and nobody serves in its place yet.
+            let mut well_left = self.tally.verified.saturating_sub(self.goal);
+            out.retain(|i| !s.is_verified(&set.set, i) || (well_left > 0 && take(&mut well_left)));
+        }
         out.truncate(excess as usize);
         if s.could_grow(set, out.len()) {
             out.clear();
@@ -350,7 +360,7 @@ impl<'a> Sides<'a> {
     }
 
     fn stop(&self, set: &SetSeen, instances: &[&InstanceSeen]) -> Command {
-        let size = set.instances.iter().filter(|i| i.counts()).count();
+        let size = set.instances.iter().filter(|i| i.counts()).count() + set.hidden as usize;
         if instances.len() == size && set.set != *self.to {
             return Command::Remove(set.set.clone());
         }
@@ -426,12 +436,48 @@ fn weigh(s: &Situation<'_>, shares: &mut [Share]) {
     let is_overloaded = |share: &Share| {
         invariant::overload(s, &share.set, (u64::from(share.weight), total), well(share)).is_some()
     };
-    if !shares.iter().any(is_overloaded) || shares.iter().all(|share| well(share) == 0) {
+    if shares.iter().any(is_overloaded) && shares.iter().any(|share| well(share) > 0) {
+        for share in &mut *shares {
+            share.weight = well(share);
+        }
+    }
+    hold_down(s, shares);
+}
+
+/// On the way back the new set keeps the share that it has where it would get a larger one, as long as anybody else
+/// serves.
+fn hold_down(s: &Situation<'_>, shares: &mut [Share]) {
+    let candidate = &s.state.candidate;
+    if s.state.is_forward() || s.state.stable.as_ref() == Some(candidate) {
         return;
     }
-    for share in shares {
-        share.weight = well(share);
+    let Some(present) = s.traffic().map(|traffic| &traffic.split) else { return };
+    let before = present.share(candidate).map_or(0, |share| u64::from(share.weight));
+    let rest_before = present.total_weight() - before;
+    let weights = |shares: &[Share], of_candidate: bool| -> u64 {
+        let those = shares.iter().filter(|share| (share.set == *candidate) == of_candidate);
+        those.map(|share| u64::from(share.weight)).sum()
+    };
+    let (own, rest) = (weights(shares, true), weights(shares, false));
+    if rest == 0 || own * rest_before <= before * rest {
+        return;
     }
+    let held: Vec<u64> = shares
+        .iter()
+        .map(|share| match share.set == *candidate {
+            true => before * rest,
+            false => rest_before * u64::from(share.weight),
+        })
+        .collect();
+    // In lowest terms: else the same split would be another one the next time.
+    let divisor = held.iter().copied().fold(0, greatest_common_divisor).max(1);
+    for (share, weight) in shares.iter_mut().zip(held) {
+        share.weight = u32::try_from(weight / divisor).unwrap_or(u32::MAX);
+    }
+}
+
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// Counts down and says yes.

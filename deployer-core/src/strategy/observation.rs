@@ -63,6 +63,10 @@ pub struct SetSeen {
     pub set: SetId,
     /// Its instances, sorted by id.
     pub instances: Vec<InstanceSeen>,
+    /// How many more the target was told to start that were never seen, while a place cannot be looked at: they may be
+    /// there.
+    #[serde(default)]
+    pub hidden: u32,
 }
 
 /// A place that could not be looked at.

@@ -196,7 +196,7 @@ impl<'a> LittleWorld<'a> {
             sets.retain(|set| set.set == spec.set);
         }
         if !sets.iter().any(|set| set.set == spec.set) {
-            sets.push(SetSeen { set: spec.set.clone(), instances: Vec::new() });
+            sets.push(SetSeen { set: spec.set.clone(), instances: Vec::new(), hidden: 0 });
             sets.sort_by(|a, b| a.set.cmp(&b.set));
         }
         let Some(set) = sets.iter_mut().find(|set| set.set == spec.set) else { return };

@@ -25,7 +25,7 @@ pub(super) fn take_in(s: &Situation<'_>) -> Option<Decision> {
                 state.paused_since = None;
             })
         }
-        RequestKind::Promote if is_baking(s) => {
+        RequestKind::Promote if is_baking(s) && s.state.promoted != Some(s.state.step) => {
             let now = s.now();
             s.progress(why("promoted by request"), |state| {
                 taken(state);

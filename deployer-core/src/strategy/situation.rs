@@ -26,7 +26,7 @@ pub struct Situation<'a> {
 /// A set in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Starting or running: what [`SetSpec::replicas`](crate::model::SetSpec::replicas) counts.
+    /// Starting or running, hidden ones too: what [`SetSpec::replicas`](crate::model::SetSpec::replicas) counts.
     pub size: u32,
     /// Everything that is not gone: also what is stopping, and what is at places that could not be looked at.
     pub existing: u32,
@@ -135,7 +135,7 @@ impl<'a> Situation<'a> {
     /// A set in numbers.
     pub fn tally_of(&self, set: &SetSeen) -> Tally {
         let digest = self.expected_digest(&set.set);
-        let mut tally = Tally::default();
+        let mut tally = Tally { size: set.hidden, existing: set.hidden, ..Tally::default() };
         for instance in &set.instances {
             let verified = is_verified(self, digest, instance);
             let rotation = instance.in_rotation && instance.exists();
@@ -168,7 +168,7 @@ impl<'a> Situation<'a> {
     /// running at a place that cannot be looked at now may have been told to stop since: then it still exists, does not
     /// count for the size of the set, and the target makes up for it.
     pub(super) fn could_grow(&self, set: &SetSeen, goes: usize) -> bool {
-        let unknown = set.instances.iter().filter(|i| i.unknown && i.counts()).count();
+        let unknown = set.instances.iter().filter(|i| i.unknown && i.counts()).count() + set.hidden as usize;
         unknown.saturating_sub(goes) > self.room() as usize
     }
 

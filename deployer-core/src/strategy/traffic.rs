@@ -116,8 +116,28 @@ pub(super) fn serve(
     if shares.iter().all(|share| share.weight == 0) {
         return Some(s.wait(WaitReason::NoRoom { why: "no instance can take requests".into() }));
     }
+    if let Some(set) = overloaded(s, &shares) {
+        let why = format!("set {set} has too few verified instances for a larger share");
+        return Some(s.wait(WaitReason::NoRoom { why }));
+    }
+    // Leftovers of earlier rollouts may be what keeps the service up.
+    let verified: u32 = shares.iter().map(|share| s.tally(&share.set).verified).sum();
+    if verified < s.budget.min_available.min(s.available()) {
+        let why = "the sets that are to serve have too few verified instances".into();
+        return Some(s.wait(WaitReason::NoRoom { why }));
+    }
     let routes = routes.iter().filter(reachable).cloned().collect();
     Some(Decision::Act { commands: vec![Command::Shift(Split::Serve { shares, routes })], why: why.into() })
+}
+
+/// A set that these shares would ask too much of.
+fn overloaded<'s>(s: &Situation<'_>, shares: &'s [Share]) -> Option<&'s SetId> {
+    let total = shares.iter().map(|share| u64::from(share.weight)).sum();
+    let asks_too_much = |share: &&Share| {
+        let weight = (u64::from(share.weight), total);
+        invariant::overload(s, &share.set, weight, s.tally(&share.set).verified).is_some()
+    };
+    shares.iter().find(asks_too_much).map(|share| &share.set)
 }
 
 /// Verified instances, and those in rotation that are unwell: taking them out is for failure policy and router.

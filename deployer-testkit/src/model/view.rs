@@ -88,6 +88,7 @@ fn sets(lab: &Lab<'_>, world: &World) -> Seen<Vec<SetSeen>> {
     }
     let shown = |slot: &&Slot| slot.life != Life::Gone && !slot.is(Flags::HIDDEN);
     let set = |set: u8| SetSeen {
+        hidden: 0,
         set: lab.sets[usize::from(set)].clone(),
         instances: world.of(set).filter(shown).map(|slot| instance(lab, world, slot)).collect(),
     };

@@ -50,7 +50,9 @@ impl Person {
     /// Whether a pause is to end, and whether a step may have to be promoted.
     fn is_waited_for(&self) -> (bool, bool) {
         let record = self.record.lock();
-        let newest = record.facts.values().max_by_key(|facts| facts.epoch);
+        // The process that supersedes a deployment writes its end with an epoch of its own.
+        let open = record.facts.values().filter(|facts| facts.outcome.is_none());
+        let newest = open.max_by_key(|facts| facts.epoch);
         let state = newest.and_then(|facts| facts.state.as_ref());
         let paused = state.is_some_and(|state| state.paused_since.is_some());
         (paused, state.is_some_and(|state| state.phase == Phase::Baking))

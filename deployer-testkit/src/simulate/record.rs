@@ -1,6 +1,6 @@
 //! What happened in one seed, as witnesses between the production engine and the world tell it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use deployer_core::{
     model::{DeploymentId, Epoch, Split, Timestamp},
@@ -38,6 +38,8 @@ pub(super) struct Facts {
 pub(super) struct Sight {
     /// Its last look at the target succeeded.
     pub(super) target: bool,
+    /// When its last look at the target succeeded.
+    pub(super) looked: Option<Timestamp>,
     /// Its last look at the router succeeded.
     pub(super) router: bool,
     /// It changed something since.
@@ -58,7 +60,7 @@ pub(super) struct Record {
     pub(super) facts: BTreeMap<DeploymentId, Facts>,
     /// By number of the process.
     pub(super) sights: Vec<Sight>,
-    /// When each process was started.
+    /// When each process was started, or saw again after it had seen nothing for long.
     pub(super) started: Vec<Timestamp>,
     /// The newest right to write that was given, and when.
     pub(super) newest: (Epoch, Timestamp),
@@ -109,6 +111,15 @@ impl Record {
         let (at, what) = (self.now(), what.into());
         self.line(|| format!("BROKEN {oracle}: {what}"));
         self.broken.get_or_insert(Broken { oracle, at, what });
+    }
+
+    /// A look of a process at the target succeeded. One that was blind for longer than this knows as little as a new one.
+    pub(super) fn looked(&mut self, process: usize, window: Duration) {
+        let now = self.now();
+        let last = self.sights[process].looked.replace(now);
+        if last.is_some_and(|last| last.after(window) < now) {
+            self.started.push(now);
+        }
     }
 
     /// A new process.

@@ -79,6 +79,11 @@ impl Scenario {
             + min_ready
     }
 
+    /// After how long without a look at the target a process has to begin anew: more than failed looks now and then.
+    pub(super) fn blindness(&self) -> Duration {
+        self.engine.call_deadline * 4 + self.engine.idle_look
+    }
+
     /// How long a deployment may take at most once nothing goes wrong any more: every move of every instance as long
     /// as it can take, both ways.
     pub(super) fn bound(&self, step: &Step) -> Duration {

@@ -39,6 +39,9 @@ impl Target for WitnessTarget {
         let sight = &mut record.sights[process];
         sight.target = seen.is_ok();
         sight.acted &= seen.is_err();
+        if seen.is_ok() {
+            record.looked(process, self.witness.scenario.blindness());
+        }
         seen
     }
 

@@ -133,7 +133,7 @@ impl World {
         };
         let seen = Observation {
             now: Timestamp::from_millis(1_000_000),
-            sets: Seen::Known(vec![SetSeen { set, instances }]),
+            sets: Seen::Known(vec![SetSeen { set, instances, hidden: 0 }]),
             unknown_places: Vec::new(),
             traffic: Some(Seen::Known(traffic)),
             prepared: Vec::new(),
@@ -185,7 +185,7 @@ impl World {
         let first = self.born;
         let sets = self.sets();
         if !sets.iter().any(|set| set.set == spec.set) {
-            sets.push(SetSeen { set: spec.set.clone(), instances: Vec::new() });
+            sets.push(SetSeen { set: spec.set.clone(), instances: Vec::new(), hidden: 0 });
         }
         let gone: HashSet<_> = spec.remove_first.iter().collect();
         let Some(set) = sets.iter_mut().find(|set| set.set == spec.set) else { return Ok(()) };

@@ -76,7 +76,10 @@ fn effect_of(
     if after.available >= kept || doubts.of_processes(record, effect.at) || doubts.flap_in(facts) {
         return None;
     }
-    let unsure = u32::try_from(doubts.at(effect.at).len()).unwrap_or(u32::MAX);
+    let mut doubted = doubts.at(effect.at);
+    // Given up after its time, and working a moment later than that was seen.
+    doubted.extend(facts.state.iter().flat_map(|state| &state.failed));
+    let unsure = u32::try_from(doubted.len()).unwrap_or(u32::MAX);
     if after.available + unsure >= kept {
         return None;
     }
