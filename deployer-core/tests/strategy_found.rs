@@ -301,3 +301,117 @@ fn a_failed_instance_is_not_replaced_where_the_set_could_grow_by_what_nobody_can
     let decision = decide(&Recreate::default(), &plan, state, &seen);
     assert!(matches!(decision, Decision::Act { .. }), "it is replaced: {decision:?}");
 }
+
+#[test]
+fn on_the_way_back_the_new_set_gets_no_larger_share_by_the_count_of_its_members() {
+    let plan = plan();
+    let mut state = state(&plan);
+    state.direction =
+        Direction::Backward { cause: Cause::AbortRequested { reason: "a person says so".to_owned() } };
+    // The step of a canary; two of three old instances died, and there is no room to start them again.
+    let mut seen = seen(&[("v1", 3, 3, 89), ("v2", 3, 1, 11)]);
+    falls(&mut seen, "v1-0");
+    falls(&mut seen, "v1-1");
+    let decision = decide(&Rolling::default(), &plan, state, &seen);
+    if let Some(split) = split_of(&decision) {
+        let weight = split.share(&SetId::new("v2").unwrap()).map_or(0, |share| u64::from(share.weight));
+        assert!(weight * 100 <= 11 * split.total_weight(), "{split:?}");
+    }
+}
+
+#[test]
+fn a_canary_gives_an_old_set_that_lost_instances_no_more_than_it_can_carry() {
+    let step = |weight| CanaryStep {
+        weight: Percent::new(weight).unwrap(),
+        instances: None,
+        pause: StepPause::None,
+    };
+    let canary = Canary::new(CanarySettings { steps: vec![step(10)], ..CanarySettings::default() }).unwrap();
+    let plan = plan();
+    let mut state = state(&plan);
+    state.phase = Phase::Shifting;
+    // A canary of the same release was superseded at 46 %, with one old instance left.
+    let seen = seen(&[("v1", 1, 1, 54), ("v2", 3, 2, 46)]);
+    let decision = decide(&canary, &plan, state, &seen);
+    let split = split_of(&decision).unwrap_or_else(|| panic!("a third one can serve: {decision:?}"));
+    let weight = |set: &str| split.share(&SetId::new(set).unwrap()).map(|share| share.weight);
+    assert_eq!((weight("v1"), weight("v2")), (Some(54), Some(46)));
+}
+
+#[test]
+fn leftovers_that_keep_the_service_up_are_not_taken_out_by_a_canary() {
+    let plan = plan();
+    let mut state = state(&plan);
+    state.phase = Phase::Shifting;
+    let mut seen = seen(&[("v0", 3, 3, 3), ("v1", 3, 3, 3), ("v2", 1, 0, 0)]);
+    for dead in ["v1-0", "v1-1", "v1-2"] {
+        falls(&mut seen, dead);
+    }
+    let decision = decide(&Canary::default(), &plan, state, &seen);
+    assert!(
+        matches!(decision, Decision::Wait { .. }),
+        "one instance would serve instead of three: {decision:?}"
+    );
+}
+
+#[test]
+fn a_step_at_which_all_died_starts_instances_again() {
+    let step =
+        CanaryStep { weight: Percent::new(50).unwrap(), instances: None, pause: StepPause::UntilPromoted };
+    let canary = Canary::new(CanarySettings { steps: vec![step], ..CanarySettings::default() }).unwrap();
+    let plan = plan();
+    let mut state = state(&plan);
+    state.phase = Phase::Baking;
+    let seen = seen(&[]);
+    let decision = decide(&canary, &plan, state.clone(), &seen);
+    assert!(matches!(decision, Decision::Act { .. }), "nobody else starts them: {decision:?}");
+    // Nor does asking again and again put off the progress deadline.
+    state.promoted = Some(state.step);
+    let mut seen = seen;
+    seen.requests = vec![Request { number: 1, kind: RequestKind::Promote, posted: None }];
+    let Decision::Advance { state: next, .. } = deployer_core::strategy::step(&canary, &plan, &state, &seen)
+    else {
+        panic!("the request is not taken in")
+    };
+    assert_eq!((next.last_request, next.progress_until), (1, state.progress_until));
+}
+
+#[test]
+fn without_a_router_a_set_that_shrinks_keeps_those_that_serve() {
+    let mut plan = plan();
+    plan.router = None;
+    let mut state = state(&plan);
+    (state.candidate, state.stable) = (SetId::new("v1").unwrap(), Some(SetId::new("v1").unwrap()));
+    state.artifact = Some(release("v1").artifact);
+    // A person asked for three of five; two of these cannot be looked at.
+    let mut seen = seen(&[("v1", 5, 0, 0)]);
+    seen.traffic = None;
+    let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
+    sets[0].instances[..2].iter_mut().for_each(|instance| instance.unknown = true);
+    let place = Place::new("host-1").unwrap();
+    seen.unknown_places = vec![PlaceSeen { place, why: "cut off".into(), remembered: true }];
+    let decision = decide(&Rolling::default(), &plan, state.clone(), &seen);
+    assert!(matches!(decision, Decision::Wait { .. }), "one would be left that serves: {decision:?}");
+    let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
+    sets[0].instances.iter_mut().for_each(|instance| instance.unknown = false);
+    seen.unknown_places.clear();
+    let decision = decide(&Rolling::default(), &plan, state, &seen);
+    assert!(matches!(decision, Decision::Act { .. }), "two go: {decision:?}");
+}
+
+#[test]
+fn what_was_told_to_start_where_nobody_can_look_counts() {
+    let mut plan = plan();
+    plan.router = None;
+    let state = state(&plan);
+    let mut seen = seen(&[("v1", 3, 0, 0), ("v2", 0, 0, 0)]);
+    seen.traffic = None;
+    let place = Place::new("host-1").unwrap();
+    seen.unknown_places = vec![PlaceSeen { place, why: "cut off".into(), remembered: true }];
+    let decision = decide(&Rolling::default(), &plan, state.clone(), &seen);
+    assert!(matches!(decision, Decision::Act { .. }), "there is room for one: {decision:?}");
+    let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
+    sets[1].hidden = 1;
+    let decision = decide(&Rolling::default(), &plan, state, &seen);
+    assert!(matches!(decision, Decision::Wait { .. }), "it may be there already: {decision:?}");
+}
