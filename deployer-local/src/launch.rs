@@ -19,6 +19,17 @@ use crate::{directory::Directory, helper::Role, init, protocol::Refusal, setting
 /// Names the directory; has to agree with the argument.
 pub(crate) const VARIABLE: &str = "DEPLOYER_LOCAL_HELPER";
 
+/// What instances carry in their environment.
+const MARKS: [&str; 7] = [
+    "DEPLOYER_HOST",
+    "DEPLOYER_WORKLOAD",
+    "DEPLOYER_SET",
+    "DEPLOYER_INSTANCE",
+    "DEPLOYER_DEPLOYMENT",
+    "DEPLOYER_EPOCH",
+    "PORT",
+];
+
 /// The socket answers.
 pub(crate) const READY: &str = "ready";
 
@@ -94,7 +105,7 @@ pub(crate) async fn start(program: &HelperProgram, directory: &Directory) -> Res
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log);
-    for mark in ["DEPLOYER_HOST", "DEPLOYER_WORKLOAD", "DEPLOYER_SET", "DEPLOYER_INSTANCE", "PORT"] {
+    for mark in MARKS {
         // A deployer that is an instance itself: its helper is no part of it, and outlives it.
         command.env_remove(mark);
     }

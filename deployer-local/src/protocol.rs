@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use deployer_core::{
     error::{BackendError, ErrorKind},
-    model::{Epoch, InstanceId, Member, SetId, Split},
+    model::{DeploymentId, Epoch, InstanceId, Member, SetId, Split},
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,7 @@ pub(crate) struct HelperInfo {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApplySet {
+    pub(crate) deployment: DeploymentId,
     pub(crate) epoch: Epoch,
     pub(crate) spec: ProcessSpec,
     pub(crate) content: ContentHash,

@@ -45,7 +45,8 @@ impl Default for RestartPolicy {
 
 /// What a process is started with. Everything that is not given here an instance does not get: its environment holds
 /// `environment`, the values of `secrets`, `PORT`, `PATH` (unless given: `/usr/local/bin:/usr/bin:/bin`) and the
-/// marks `DEPLOYER_HOST`, `DEPLOYER_WORKLOAD`, `DEPLOYER_SET` and `DEPLOYER_INSTANCE`; nothing is inherited from
+/// marks `DEPLOYER_HOST`, `DEPLOYER_WORKLOAD`, `DEPLOYER_SET`, `DEPLOYER_INSTANCE`, `DEPLOYER_DEPLOYMENT` and
+/// `DEPLOYER_EPOCH`; nothing is inherited from
 /// whoever deploys.
 ///
 /// ```

@@ -182,6 +182,7 @@ impl Target for LocalTarget {
             .map_err(|error| invalid(format!("this artifact was not prepared by a local target: {error}")))?;
         let secrets = if spec.replicas > 0 { self.resolve(&process).await? } else { BTreeMap::new() };
         let order = ApplySet {
+            deployment: context.deployment.clone(),
             epoch: context.epoch,
             spec: process,
             content: pinned.content,

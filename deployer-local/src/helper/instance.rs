@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use deployer_core::model::{Instance, InstanceId, InstancePhase, Place, Timestamp};
+use deployer_core::model::{DeploymentId, Epoch, Instance, InstanceId, InstancePhase, Place, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{process::ProcessIdentity, state::SavedSet};
@@ -29,11 +29,20 @@ pub(crate) enum Life {
     Failed { reason: String },
 }
 
+/// On whose behalf an instance was made: its process carries this as marks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MadeBy {
+    pub(crate) deployment: DeploymentId,
+    pub(crate) epoch: Epoch,
+}
+
 /// One instance as the helper remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SavedInstance {
     pub(crate) id: InstanceId,
+    pub(crate) made_by: MadeBy,
     pub(crate) port: Option<u16>,
     pub(crate) life: Life,
     pub(crate) process: Option<ProcessIdentity>,
@@ -48,9 +57,10 @@ pub(crate) struct SavedInstance {
 }
 
 impl SavedInstance {
-    pub(crate) fn planned(id: InstanceId, port: Option<u16>) -> Self {
+    pub(crate) fn planned(id: InstanceId, made_by: MadeBy, port: Option<u16>) -> Self {
         Self {
             id,
+            made_by,
             port,
             life: Life::Planned,
             process: None,

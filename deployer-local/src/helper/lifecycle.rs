@@ -196,6 +196,7 @@ impl Supervisor {
             workload,
             set,
             instance: id,
+            made_by: &instance.made_by,
             port: instance.port,
             spec: &saved.spec,
             secrets,

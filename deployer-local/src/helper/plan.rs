@@ -59,7 +59,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::helper::instance::MadeBy;
     use crate::{identity::ContentHash, spec::ProcessSpec};
+    use deployer_core::model::Epoch;
 
     fn id(number: u32) -> InstanceId {
         InstanceId::new(format!("v1-{number}")).unwrap()
@@ -67,7 +69,8 @@ mod tests {
 
     fn set(lives: &[Life]) -> SavedSet {
         let instances = lives.iter().zip(1..).map(|(life, number)| {
-            let mut instance = SavedInstance::planned(id(number), None);
+            let made_by = MadeBy { deployment: "web-1".parse().unwrap(), epoch: Epoch(1) };
+            let mut instance = SavedInstance::planned(id(number), made_by, None);
             instance.life = life.clone();
             instance
         });

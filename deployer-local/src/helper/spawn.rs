@@ -16,6 +16,7 @@ use deployer_core::{
 };
 
 use super::{
+    instance::MadeBy,
     output::Output,
     process::{MARK_HOST, MARK_INSTANCE, MARK_WORKLOAD},
 };
@@ -30,6 +31,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) workload: &'a WorkloadId,
     pub(crate) set: &'a SetId,
     pub(crate) instance: &'a InstanceId,
+    pub(crate) made_by: &'a MadeBy,
     pub(crate) port: Option<u16>,
     pub(crate) spec: &'a ProcessSpec,
     pub(crate) secrets: &'a BTreeMap<String, Secret>,
@@ -70,6 +72,8 @@ impl Launch<'_> {
             .env(MARK_WORKLOAD, self.workload.as_str())
             .env("DEPLOYER_SET", self.set.as_str())
             .env(MARK_INSTANCE, self.instance.as_str())
+            .env("DEPLOYER_DEPLOYMENT", self.made_by.deployment.as_str())
+            .env("DEPLOYER_EPOCH", self.made_by.epoch.to_string())
             .current_dir(&self.spec.working_directory)
             .process_group(0)
             .stdin(Stdio::null())

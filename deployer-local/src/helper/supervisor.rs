@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::{
     fence,
-    instance::{Life, SavedInstance, now},
+    instance::{Life, MadeBy, SavedInstance, now},
     instance_run::{Key, Run, Watched},
     log,
     output::Output,
@@ -127,13 +127,14 @@ impl Supervisor {
         saved.spec = order.spec;
         saved.instances.retain(|instance| !change.forget.contains(&instance.id));
         let mut started = Vec::new();
+        let made_by = MadeBy { deployment: order.deployment, epoch: order.epoch };
         for _ in 0..change.start {
             next.last_instance += 1;
             let id = InstanceId::new(format!("{set}-{}", next.last_instance))
                 .map_err(|error| Refusal::new(ErrorKind::InvalidInput, error.to_string()))?;
             let taken: BTreeSet<u16> = saved.instances.iter().filter_map(|instance| instance.port).collect();
             let port = self.choose_port(saved.spec.port, &taken)?;
-            saved.instances.push(SavedInstance::planned(id.clone(), port));
+            saved.instances.push(SavedInstance::planned(id.clone(), made_by.clone(), port));
             started.push(id);
         }
         mark_stopping(&mut saved, &change.stop);

@@ -13,6 +13,8 @@ pub(crate) struct Marked {
     pub(crate) workload: String,
     pub(crate) set: String,
     pub(crate) instance: String,
+    pub(crate) deployment: String,
+    pub(crate) epoch: u64,
     pub(crate) pid: u32,
 }
 
@@ -27,6 +29,8 @@ pub(crate) fn marked(directory: &Path) -> Vec<Marked> {
             workload: value("DEPLOYER_WORKLOAD=")?,
             set: value("DEPLOYER_SET=")?,
             instance: value("DEPLOYER_INSTANCE=")?,
+            deployment: value("DEPLOYER_DEPLOYMENT=")?,
+            epoch: value("DEPLOYER_EPOCH=")?.parse().ok()?,
             pid,
         })
     });

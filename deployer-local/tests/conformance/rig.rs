@@ -117,8 +117,8 @@ impl TargetRig for LocalRig {
         let real = ours.map(|one| RealInstance {
             instance: InstanceId::new(&one.instance).unwrap(),
             set: SetId::new(&one.set).unwrap(),
-            deployment: None,
-            epoch: None,
+            deployment: Some(one.deployment.parse().unwrap()),
+            epoch: Some(Epoch(one.epoch)),
         });
         Some(real.collect())
     }
