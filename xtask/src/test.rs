@@ -153,7 +153,7 @@ fn fuzz(place: &Place) -> Outcome {
 }
 
 fn simulate(place: &Place) -> Outcome {
-    own_command(place, "simulate", &["simulate", "--seeds", "8000"])
+    own_command(place, "simulate", &["simulate", "--seeds", "100000"])
 }
 
 fn simulate_planted(place: &Place) -> Outcome {
