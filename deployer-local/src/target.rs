@@ -64,7 +64,8 @@ impl LocalTarget {
         self
     }
 
-    /// With this source of secrets, asked just before instances are started.
+    /// With this source of secrets, asked just before instances are started. Have a redactor
+    /// [learn](deployer_core::redact::Redactor::learning) from it, so that what instances print of them is masked.
     #[must_use]
     pub fn secrets(mut self, source: Arc<dyn SecretSource>) -> Self {
         self.secrets = Some(source);

@@ -2,6 +2,7 @@
 
 mod event;
 mod forms;
+mod learning;
 mod redactor;
 
 pub use redactor::Redactor;
