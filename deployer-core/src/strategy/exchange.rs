@@ -464,10 +464,11 @@ fn hold_down(s: &Situation<'_>, shares: &mut [Share]) {
     }
     let held: Vec<u64> = shares
         .iter()
-        .map(|share| match share.set == *candidate {
-            true => before * rest,
-            false => rest_before * u64::from(share.weight),
-        })
+        .map(
+            |share| {
+                if share.set == *candidate { before * rest } else { rest_before * u64::from(share.weight) }
+            },
+        )
         .collect();
     // In lowest terms: else the same split would be another one the next time.
     let divisor = held.iter().copied().fold(0, greatest_common_divisor).max(1);

@@ -15,10 +15,10 @@ use deployer_core::{
     },
 };
 
-pub const REPLICAS: u32 = 3;
-pub const NOW: Timestamp = Timestamp::from_millis(100_000);
+pub(crate) const REPLICAS: u32 = 3;
+pub(crate) const NOW: Timestamp = Timestamp::from_millis(100_000);
 
-pub fn release(id: &str) -> PinnedRelease {
+pub(crate) fn release(id: &str) -> PinnedRelease {
     let release = Release {
         id: ReleaseId::new(id).unwrap(),
         artifact: id.to_owned(),
@@ -30,7 +30,7 @@ pub fn release(id: &str) -> PinnedRelease {
 }
 
 /// From v1 to v2.
-pub fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     Plan {
         workload: WorkloadId::new("web").unwrap(),
         release: release("v2").release,
@@ -64,7 +64,7 @@ pub fn plan() -> Plan {
 }
 
 /// Prepared, and bringing up v2.
-pub fn state(plan: &Plan) -> RolloutState {
+pub(crate) fn state(plan: &Plan) -> RolloutState {
     let mut state = RolloutState::begin(plan, Timestamp::from_millis(90_000));
     state.phase = Phase::Provisioning;
     state.artifact = Some(release("v2").artifact);
@@ -73,7 +73,7 @@ pub fn state(plan: &Plan) -> RolloutState {
 }
 
 /// Sets of instances that work; of each so many, and the first so many of these get requests with this weight.
-pub fn seen(sets: &[(&str, u32, u32, u32)]) -> Observation {
+pub(crate) fn seen(sets: &[(&str, u32, u32, u32)]) -> Observation {
     let id = |set: &str, n: u32| InstanceId::new(format!("{set}-{n}")).unwrap();
     let instance = |set: &str, n: u32, routed: u32| InstanceSeen {
         id: id(set, n),
@@ -122,7 +122,12 @@ pub fn seen(sets: &[(&str, u32, u32, u32)]) -> Observation {
 }
 
 /// Decides until something else than remembering is decided.
-pub fn decide(strategy: &dyn Strategy, plan: &Plan, mut state: RolloutState, seen: &Observation) -> Decision {
+pub(crate) fn decide(
+    strategy: &dyn Strategy,
+    plan: &Plan,
+    mut state: RolloutState,
+    seen: &Observation,
+) -> Decision {
     for _ in 0..20 {
         match step(strategy, plan, &state, seen) {
             Decision::Advance { state: next, .. } => state = *next,
@@ -137,7 +142,7 @@ pub fn decide(strategy: &dyn Strategy, plan: &Plan, mut state: RolloutState, see
     panic!("it remembers more and more: {state:?}")
 }
 
-pub fn split_of(decision: &Decision) -> Option<&Split> {
+pub(crate) fn split_of(decision: &Decision) -> Option<&Split> {
     let Decision::Act { commands, .. } = decision else { return None };
     commands.iter().find_map(|command| match command {
         Command::Shift(split) => Some(split),
@@ -145,7 +150,7 @@ pub fn split_of(decision: &Decision) -> Option<&Split> {
     })
 }
 
-pub fn members(split: &Split, set: &str) -> Vec<String> {
+pub(crate) fn members(split: &Split, set: &str) -> Vec<String> {
     let share = split.share(&SetId::new(set).unwrap());
     share.map_or_else(Vec::new, |share| {
         share.members.iter().map(|member| member.instance.to_string()).collect()
@@ -153,7 +158,7 @@ pub fn members(split: &Split, set: &str) -> Vec<String> {
 }
 
 /// The state of this instance is no more what it should be: it was restarted, or a probe says so.
-pub fn falls(seen: &mut Observation, id: &str) {
+pub(crate) fn falls(seen: &mut Observation, id: &str) {
     let Seen::Known(sets) = &mut seen.sets else { panic!("the sets are known") };
     let instances = sets.iter_mut().flat_map(|set| &mut set.instances);
     let instance = instances.into_iter().find(|i| i.id.as_str() == id).unwrap();
