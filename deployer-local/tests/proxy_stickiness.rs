@@ -13,7 +13,7 @@ use deployer_core::model::{Maintenance, Route, RouteMatch, Split};
 use deployer_local::proxy::{Proxy, ProxySettings, Stickiness};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use proxy_support::{Backend, Client, Reply, serve, set, share, start_with, text, within};
+use proxy_support::{Backend, Client, Dead, Reply, serve, set, share, start_with, text, within};
 use tokio::task::JoinSet;
 
 const COOKIE: &str = "client";
@@ -213,9 +213,9 @@ async fn answers_of_the_proxy_itself_give_no_number() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_is_sent_again_stays_with_the_set_of_its_client() {
     let (stable, canary) = (Backend::named("stable").await, Backend::named("canary").await);
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = Dead::new();
     let proxy =
-        sticky(&serve(vec![share("v1", 1, &[stable.address]), share("v2", 1, &[dead, canary.address])]));
+        sticky(&serve(vec![share("v1", 1, &[stable.address]), share("v2", 1, &[dead.address, canary.address])]));
     let clients = newcomers(&proxy, 160).await;
     assert!(clients.iter().any(|(_, name)| name == "canary"));
     let before: Vec<_> = clients.iter().map(|(_, name)| name.clone()).collect();
