@@ -1,0 +1,14 @@
+//! How sets answer, from what nginx writes down.
+
+mod access_log;
+mod access_log_entry;
+mod access_log_file;
+mod access_log_format;
+mod access_log_owners;
+mod access_log_reader;
+mod histogram;
+mod seconds;
+
+pub use access_log::AccessLogMetrics;
+pub use access_log_format::{LOG_FORMAT, LOG_FORMAT_NAME, access_log_line};
+pub use access_log_reader::LogReading;
