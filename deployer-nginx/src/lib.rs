@@ -24,10 +24,12 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("deployer-nginx needs Linux 5.3 or newer: process handles and /proc");
 
+pub mod adopt;
 mod base;
 pub mod config;
 mod durable;
 mod error;
+pub mod metrics;
 mod names;
 mod own;
 mod paths;

@@ -203,7 +203,7 @@ impl NginxSettings {
 }
 
 /// Why a path can be no part of a configuration file; `None` if it can.
-fn unusable(path: &Path) -> Option<String> {
+pub(crate) fn unusable(path: &Path) -> Option<String> {
     let Some(text) = path.to_str() else { return Some(format!("{} is not UTF-8", path.display())) };
     if !path.is_absolute() {
         return Some(format!("{text:?} is not an absolute path"));

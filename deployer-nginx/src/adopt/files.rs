@@ -81,7 +81,9 @@ impl Files {
                     Ok(entries) => {
                         for entry in entries {
                             let name = entry?.file_name();
-                            next.extend(name.to_str().filter(|name| fits(part, name)).map(|n| folder.join(n)));
+                            next.extend(
+                                name.to_str().filter(|name| fits(part, name)).map(|n| folder.join(n)),
+                            );
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -171,8 +173,7 @@ mod tests {
         }
         assert!(matches("/etc/nginx/*/x*", "/etc/nginx/sites/x1"));
         assert!(!matches("/etc/nginx/*", "/etc/nginx/sites/x1"));
-        let long = "a".repeat(50);
-        assert!(!fits(&"a*".repeat(40), &format!("{long}b!")[1..2].repeat(0)), "ends");
+        assert!(!fits(&("a*".repeat(40) + "b"), &"a".repeat(200)), "and that takes no time");
     }
 
     #[test]

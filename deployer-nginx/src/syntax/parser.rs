@@ -24,9 +24,17 @@ impl fmt::Display for SyntaxError {
 
 impl std::error::Error for SyntaxError {}
 
-/// Reads one file.
-pub(super) fn parse(file: PathBuf, text: &str) -> Result<Vec<Directive>, SyntaxError> {
-    let mut parser = Parser { rest: text.chars().peekable(), line: 1, file: Arc::new(file) };
+/// Reads the text of one file. Includes are directives like all others.
+///
+/// # Errors
+/// Where nginx, too, would see no configuration.
+///
+/// ```
+/// let directives = deployer_nginx::syntax::parse("web.conf", "server { listen 80; }").unwrap();
+/// assert_eq!(directives[0].children()[0].arguments, ["80"]);
+/// ```
+pub fn parse(file: impl Into<PathBuf>, text: &str) -> Result<Vec<Directive>, SyntaxError> {
+    let mut parser = Parser { rest: text.chars().peekable(), line: 1, file: Arc::new(file.into()) };
     parser.block(0)
 }
 
@@ -241,7 +249,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Directive>, SyntaxError> {
-        parse("test.conf".into(), text)
+        parse("test.conf", text)
     }
 
     /// Names and arguments, blocks in brackets.
@@ -266,7 +274,10 @@ mod tests {
             ("a b#c;", "a <b#c>"),
             ("a 'b; c' \"d \\\" e\";", "a <b; c> <d \" e>"),
             ("a b'c'd;", "a <b'c'd>"),
-            ("server{listen 80;location / {return 200;}}", "server [listen <80>, location </> [return <200>]]"),
+            (
+                "server{listen 80;location / {return 200;}}",
+                "server [listen <80>, location </> [return <200>]]",
+            ),
             ("a ${b}c{d e;}", "a <${b}c> [d <e>]"),
             ("location ~ \\.php$ { }", "location <~> <\\.php$> []"),
             ("a b\\;c;", "a <b\\;c>"),

@@ -33,17 +33,17 @@ pub struct Directive {
 
 impl Directive {
     /// The first argument, or nothing.
-    pub(super) fn first(&self) -> &str {
+    pub fn first(&self) -> &str {
         self.arguments.first().map_or("", String::as_str)
     }
 
     /// The directives in its braces.
-    pub(super) fn children(&self) -> &[Self] {
+    pub fn children(&self) -> &[Self] {
         self.block.as_deref().unwrap_or_default()
     }
 
     /// Those in its braces that are called so.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
         self.children().iter().filter(move |child| child.name == name)
     }
 }
