@@ -207,6 +207,23 @@ impl Server {
         ))
     }
 
+    /// The whole configuration as nginx would load it now (`nginx -T`), file by file.
+    ///
+    /// # Errors
+    /// `Unavailable` with nginx's own words if it refuses the configuration.
+    pub async fn configuration(&self) -> Result<String, BackendError> {
+        let settings = &self.inner.settings;
+        let arguments = arguments(settings, "-T");
+        let operation = "read the configuration of nginx";
+        let output =
+            command::run(operation, &settings.executable, &arguments, settings.test_deadline).await?;
+        if output.success {
+            return Ok(output.standard);
+        }
+        let message = format!("refused: {}", capped(&output.errors));
+        Err(BackendError::new(ErrorKind::Unavailable, operation, message))
+    }
+
     /// Workers that answer though there is no master, in words.
     async fn orphans(&self) -> Option<String> {
         let answer = self.ask("GET", "/server", b"", Duration::from_secs(1)).await.ok()?;

@@ -53,3 +53,13 @@ pub(crate) async fn request(to: SocketAddr, path: &str, headers: &[(&str, &str)]
     };
     timeout(LIMIT, exchange).await.ok()?
 }
+
+/// Returns when the condition holds; fails when that takes too long.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(timeout(LIMIT, wait).await.is_ok(), "not within {LIMIT:?}: {what}");
+}
