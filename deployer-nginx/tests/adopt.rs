@@ -1,4 +1,9 @@
 //! Finding the way in a configuration that is there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and shows what it found"
+)]
 
 mod support;
 
@@ -71,7 +76,8 @@ fn follow(changes: &[&Change]) {
                 lines[removal.place.line - 1].clear();
             }
             if !change.done {
-                lines[change.block.line - 1].push_str(&format!("\n{}", change.line));
+                let first = &mut lines[change.block.line - 1];
+                *first = format!("{first}\n{}", change.line);
             }
         }
         fs::write(file, lines.join("\n") + "\n").unwrap();
@@ -123,7 +129,7 @@ async fn a_person_who_follows_the_advice_has_adopted_the_service() {
     assert_eq!(get(address, "/static").await.unwrap().body, "static");
 
     let existing = Existing::of(server).await.unwrap();
-    assert_eq!(existing.services().len(), 4, "the upstream of deployer is one more");
+    assert_eq!(existing.services().len(), 3, "with those of included files");
     let own_upstream = existing.services().into_iter().find(|service| service.path == "/").unwrap();
     assert_eq!(own_upstream.server.place.file.as_path(), foreign);
     let again = advise(server, &existing, &shop, &wanted).unwrap();
