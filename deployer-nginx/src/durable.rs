@@ -33,6 +33,14 @@ pub(crate) fn ensure(operation: &str, path: &Path, content: &[u8]) -> Result<boo
     replace(operation, path, content).map(|()| true)
 }
 
+/// Removes a file, if it is there.
+pub(crate) fn remove(operation: &str, path: &Path) -> Result<(), BackendError> {
+    match fs::remove_file(path).and_then(|()| sync_directory_of(path)) {
+        Err(failed) if failed.kind() != io::ErrorKind::NotFound => Err(error::file(operation, path, failed)),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a directory and those above it, with these rights for the new ones.
 pub(crate) fn directory(operation: &str, path: &Path, mode: u32) -> Result<(), BackendError> {
     let made = DirBuilder::new().mode(mode).recursive(true).create(path);
@@ -40,7 +48,7 @@ pub(crate) fn directory(operation: &str, path: &Path, mode: u32) -> Result<(), B
 }
 
 /// Its name begins with a dot and does not end in `.conf`: no include of nginx takes it.
-fn beside(path: &Path) -> std::path::PathBuf {
+pub(crate) fn beside(path: &Path) -> std::path::PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     path.with_file_name(format!(".{name}.new"))
 }
@@ -51,6 +59,7 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn sync_directory_of(path: &Path) -> io::Result<()> {
+/// Makes what was named, renamed and removed in the directory of this path outlive a power failure.
+pub(crate) fn sync_directory_of(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }

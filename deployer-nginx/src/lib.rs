@@ -26,6 +26,7 @@ compile_error!("deployer-nginx needs Linux 5.3 or newer: process handles and /pr
 
 pub mod adopt;
 mod base;
+mod checksum;
 pub mod config;
 mod durable;
 mod error;
@@ -36,6 +37,7 @@ mod paths;
 mod reload;
 mod server;
 mod settings;
+pub mod site;
 pub mod syntax;
 
 pub use own::{OwnServer, OwnSettings};

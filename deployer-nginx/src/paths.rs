@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use deployer_core::model::WorkloadId;
 
+use crate::site::SiteName;
+
 /// What is where in the router's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
@@ -84,6 +86,16 @@ impl Paths {
     /// The lock of whoever reloads.
     pub(crate) fn reload_lock(&self) -> PathBuf {
         self.run().join("reload.lock")
+    }
+
+    /// The lock of whoever changes sites.
+    pub(crate) fn sites_lock(&self) -> PathBuf {
+        self.run().join("sites.lock")
+    }
+
+    /// What a site was before somebody began to change it.
+    pub(crate) fn pending_site(&self, name: &SiteName) -> PathBuf {
+        self.run().join(format!("{name}.site"))
     }
 
     /// Where candidates are tested, each test in a directory of its own.

@@ -1,6 +1,9 @@
 //! A whole configuration, with all its files.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use deployer_core::error::{BackendError, ErrorKind};
 
@@ -23,6 +26,7 @@ const DEEPEST: usize = 32;
 #[derive(Debug, Clone)]
 pub struct Existing {
     directives: Vec<Directive>,
+    files: Vec<PathBuf>,
 }
 
 impl Existing {
@@ -71,6 +75,11 @@ impl Existing {
         self.https().flat_map(services).collect()
     }
 
+    /// Whether this file is read, or what it links to under this name.
+    pub fn reads(&self, file: &Path) -> bool {
+        self.files.iter().any(|path| path == file)
+    }
+
     /// The `http` blocks: one, unless somebody is very creative.
     pub(super) fn https(&self) -> impl Iterator<Item = &Directive> {
         self.directives.iter().filter(|directive| directive.name == "http")
@@ -85,7 +94,7 @@ impl Existing {
     fn load(mut files: Files) -> Result<Self, BackendError> {
         let main = files.main().to_owned();
         let directives = read(&mut files, &main, 0)?;
-        Ok(Self { directives })
+        Ok(Self { directives, files: files.paths() })
     }
 }
 

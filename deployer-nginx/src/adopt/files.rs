@@ -45,6 +45,11 @@ impl Files {
         Self { texts: BTreeMap::new(), main: main.to_owned(), disk: true }
     }
 
+    /// All that were read.
+    pub(super) fn paths(self) -> Vec<PathBuf> {
+        self.texts.into_keys().collect()
+    }
+
     pub(super) fn main(&self) -> &Path {
         &self.main
     }

@@ -13,6 +13,5 @@ pub use capabilities::{Ability, ServerCapabilities, Version};
 pub(crate) use command::run;
 pub use control::ControlAnswer;
 pub use handle::Server;
-#[expect(unused_imports, reason = "the reload router takes it")]
 pub(crate) use lock::FileLock;
 pub use master::{Master, Worker, WorkerState};
