@@ -1,11 +1,18 @@
 //! The files that do not change with a switch.
 
+use std::{fmt::Write as _, path::Path};
+
 use deployer_core::model::WorkloadId;
 
 use crate::{names, paths::Paths, server::ServerCapabilities, settings::NginxSettings};
 
 /// What the configuration includes in `http {}`: the control server, and the files of the workloads.
 pub(crate) fn http(paths: &Paths) -> String {
+    http_with(paths, &paths.workloads())
+}
+
+/// The same with the files of the workloads in another directory.
+pub(crate) fn http_with(paths: &Paths, workloads: &Path) -> String {
     format!(
         "# Written by deployer; include it in http {{}}.\n\
          map $http_upgrade $deployer_connection {{\n    \"\" \"\";\n    default upgrade;\n}}\n\
@@ -16,7 +23,7 @@ pub(crate) fn http(paths: &Paths) -> String {
          include {workloads}/*.conf;\n",
         socket = paths.control_socket().display(),
         markers = paths.directory().join("markers").display(),
-        workloads = paths.workloads().display(),
+        workloads = workloads.display(),
     )
 }
 
@@ -57,11 +64,14 @@ pub(crate) fn location(workload: &WorkloadId, settings: &NginxSettings, can: &Se
         settings.connect_timeout.as_millis(),
         settings.tries,
     );
+    if !settings.buffering {
+        text.push_str("proxy_buffering off;\n");
+    }
     if settings.stickiness.is_some() {
-        text.push_str(&format!("add_header Set-Cookie ${name}_cookie always;\n"));
+        let _ = writeln!(text, "add_header Set-Cookie ${name}_cookie always;");
     }
     if can.keepalive_min_timeout.available && !settings.keepalive_min_timeout.is_zero() {
-        text.push_str(&format!("keepalive_min_timeout {}ms;\n", settings.keepalive_min_timeout.as_millis()));
+        let _ = writeln!(text, "keepalive_min_timeout {}ms;", settings.keepalive_min_timeout.as_millis());
     }
     text
 }

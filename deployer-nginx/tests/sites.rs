@@ -35,7 +35,7 @@ impl Rig {
         nginx();
         let folder = tempfile::tempdir().unwrap();
         let own = OwnServer::start(OwnSettings::new(folder.path()), &[]).await.unwrap();
-        own.server().add(&workload("web")).await.unwrap();
+        own.server().add(&workload("web")).unwrap();
         let (available, enabled) = (own.directory().join("available"), own.directory().join("http.d"));
         fs::create_dir(&available).unwrap();
         let sites = Sites::new(own.server().clone(), &available, &enabled);

@@ -10,12 +10,9 @@ use deployer_core::{
 use super::{
     existing::Existing,
     service::{Find, Service},
+    tree::{Place, Placed, read},
 };
-use crate::{
-    base,
-    server::Server,
-    syntax::{Directive, Place, parse},
-};
+use crate::{base, server::Server};
 
 /// What a person has to change so that a workload is routed. Shown as text it is a list of steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +83,7 @@ pub fn advise(
         remove: Vec::new(),
     };
     let included = base::location(workload, server.settings(), server.capabilities());
-    let included = parse(server.paths().location(workload), &included).map_err(|error| {
+    let included = read(server.paths().location(workload), &included).map_err(|error| {
         BackendError::new(ErrorKind::Unexpected, &operation, "what is to be included cannot be read")
             .with_source(error)
     })?;
@@ -209,17 +206,16 @@ fn describe(service: &Service) -> String {
 }
 
 /// Whether the block has this very line.
-fn has(block: &Directive, line: &str) -> bool {
+fn has(block: &Placed, line: &str) -> bool {
     block.all("include").any(|include| written(include) == line)
 }
 
 /// The lines of a location that cannot stand beside those that are included: all would be there twice.
-fn replaced(location: &Directive, included: &[Directive]) -> Vec<Removal> {
+fn replaced(location: &Placed, included: &[Placed]) -> Vec<Removal> {
     // A location that includes it already has those lines, too, from another file.
-    let from_there =
-        |directive: &Directive| included.iter().any(|own| own.place.file == directive.place.file);
+    let from_there = |directive: &Placed| included.iter().any(|own| own.place.file == directive.place.file);
     let repeatable = |name: &str| matches!(name, "proxy_set_header" | "add_header" | "if");
-    let clashes = |directive: &&Directive| {
+    let clashes = |directive: &&Placed| {
         included.iter().any(|own| {
             own.name == directive.name
                 && (!repeatable(&own.name) || own.first().eq_ignore_ascii_case(directive.first()))
@@ -229,7 +225,7 @@ fn replaced(location: &Directive, included: &[Directive]) -> Vec<Removal> {
     here.filter(clashes).map(|line| Removal { place: line.place.clone(), line: written(line) }).collect()
 }
 
-fn written(directive: &Directive) -> String {
+fn written(directive: &Placed) -> String {
     let end = if directive.block.is_some() { " { ... }" } else { ";" };
     let words = std::iter::once(&directive.name).chain(&directive.arguments).map(String::as_str);
     words.collect::<Vec<_>>().join(" ") + end

@@ -11,11 +11,9 @@ use super::{
     files::Files,
     http_server::HttpServer,
     service::{Service, services},
+    tree::{self, Placed},
 };
-use crate::{
-    server::Server,
-    syntax::{Directive, parse},
-};
+use crate::server::Server;
 
 const OPERATION: &str = "read the configuration of nginx";
 
@@ -25,7 +23,7 @@ const DEEPEST: usize = 32;
 /// A whole nginx configuration, with all that it includes put in its place.
 #[derive(Debug, Clone)]
 pub struct Existing {
-    directives: Vec<Directive>,
+    directives: Vec<Placed>,
     files: Vec<PathBuf>,
 }
 
@@ -81,13 +79,13 @@ impl Existing {
     }
 
     /// The `http` blocks: one, unless somebody is very creative.
-    pub(super) fn https(&self) -> impl Iterator<Item = &Directive> {
+    pub(super) fn https(&self) -> impl Iterator<Item = &Placed> {
         self.directives.iter().filter(|directive| directive.name == "http")
     }
 
     /// All directives, outermost first, includes replaced by what they include; each included file is preceded by its
     /// `include`, without a block.
-    pub fn directives(&self) -> &[Directive] {
+    pub fn directives(&self) -> &[Placed] {
         &self.directives
     }
 
@@ -98,24 +96,21 @@ impl Existing {
     }
 }
 
-fn read(files: &mut Files, path: &Path, depth: usize) -> Result<Vec<Directive>, BackendError> {
+fn read(files: &mut Files, path: &Path, depth: usize) -> Result<Vec<Placed>, BackendError> {
     let shown = path.display();
     if depth > DEEPEST {
         let message = format!("{shown} is included by a file that it includes");
         return Err(BackendError::new(ErrorKind::InvalidInput, OPERATION, message));
     }
     let text = files.text(path).map_err(|error| unreadable(path, error))?;
-    let directives = parse(path, text).map_err(|error| {
-        BackendError::new(ErrorKind::InvalidInput, OPERATION, "a file is no configuration").with_source(error)
+    let directives = tree::read(path, text).map_err(|error| {
+        let message = format!("{shown} is no configuration");
+        BackendError::new(ErrorKind::InvalidInput, OPERATION, message).with_source(error)
     })?;
     expand(files, directives, depth)
 }
 
-fn expand(
-    files: &mut Files,
-    directives: Vec<Directive>,
-    depth: usize,
-) -> Result<Vec<Directive>, BackendError> {
+fn expand(files: &mut Files, directives: Vec<Placed>, depth: usize) -> Result<Vec<Placed>, BackendError> {
     let mut expanded = Vec::with_capacity(directives.len());
     for mut directive in directives {
         if let Some(block) = directive.block.take() {

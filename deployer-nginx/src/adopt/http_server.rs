@@ -1,6 +1,6 @@
 //! Who listens where, and for which names.
 
-use crate::syntax::{Directive, Place};
+use super::tree::{Place, Placed};
 
 /// A `server` block for HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,14 +18,13 @@ pub struct HttpServer {
 }
 
 impl HttpServer {
-    pub(super) fn of(server: &Directive) -> Self {
+    pub(super) fn of(server: &Placed) -> Self {
         let names = server.all("server_name").flat_map(|names| names.arguments.clone()).collect();
         let mut listens: Vec<_> = server.all("listen").map(|listen| listen.first().to_owned()).collect();
         if listens.is_empty() {
             listens.push("80".to_owned());
         }
-        let encrypted =
-            |listen: &Directive| listen.arguments.iter().any(|word| word == "ssl" || word == "quic");
+        let encrypted = |listen: &Placed| listen.arguments.iter().any(|word| word == "ssl" || word == "quic");
         let tls = server.all("listen").any(encrypted) || server.all("ssl").any(|ssl| ssl.first() == "on");
         let certificate = server.all("ssl_certificate").next().map(|found| found.first().to_owned());
         Self { place: server.place.clone(), names, listens, tls, certificate }

@@ -17,8 +17,12 @@ mod existing;
 mod files;
 mod http_server;
 mod service;
+mod tree;
 
 pub use advice::{Advice, Change, Removal, advise};
 pub use existing::Existing;
 pub use http_server::HttpServer;
 pub use service::{Find, PassTo, Service, UpstreamGroup};
+#[cfg(test)]
+pub(crate) use tree::read;
+pub use tree::{Place, Placed};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::http_server::HttpServer;
-use crate::syntax::{Directive, Place};
+use super::tree::{Place, Placed};
 
 /// A `location` whose requests are passed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Service {
     /// What it is for, as it stands there: `/`, `= /x`, `~ \.php$`.
     pub path: String,
     /// The whole location.
-    pub location: Directive,
+    pub location: Placed,
     /// Whether it is passed on by an `if` in it.
     pub conditional: bool,
     /// The line that passes them on.
@@ -86,7 +86,7 @@ impl PassTo {
 }
 
 /// All locations of an `http` block that pass requests on.
-pub(super) fn services(http: &Directive) -> Vec<Service> {
+pub(super) fn services(http: &Placed) -> Vec<Service> {
     let upstreams: Vec<_> = http.all("upstream").map(upstream).collect();
     let mut found = Vec::new();
     for server in http.all("server") {
@@ -105,7 +105,7 @@ pub(super) fn services(http: &Directive) -> Vec<Service> {
     found
 }
 
-fn locations(of: &Directive, each: &mut impl FnMut(&Directive)) {
+fn locations(of: &Placed, each: &mut impl FnMut(&Placed)) {
     for location in of.all("location") {
         each(location);
         locations(location, each);
@@ -113,13 +113,13 @@ fn locations(of: &Directive, each: &mut impl FnMut(&Directive)) {
 }
 
 /// The lines that pass on, and whether each is in an `if`.
-fn passes(location: &Directive) -> Vec<(&Directive, bool)> {
+fn passes(location: &Placed) -> Vec<(&Placed, bool)> {
     let direct = location.all("proxy_pass").map(|pass| (pass, false));
     let conditional = location.all("if").flat_map(|block| block.all("proxy_pass")).map(|pass| (pass, true));
     direct.chain(conditional).collect()
 }
 
-fn upstream(block: &Directive) -> UpstreamGroup {
+fn upstream(block: &Placed) -> UpstreamGroup {
     const METHODS: [&str; 8] =
         ["ip_hash", "hash", "least_conn", "least_time", "random", "sticky", "balancer_by_lua_block", "queue"];
     let methods = block.children().iter().filter(|child| METHODS.contains(&child.name.as_str()));

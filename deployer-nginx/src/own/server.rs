@@ -87,9 +87,9 @@ impl OwnServer {
         durable::directory(START, &paths.run(), 0o700)?;
         durable::replace(START, &paths.http(), base::http(&paths).as_bytes())?;
         let server = Server::find(settings.nginx.clone()).await?;
-        server.prepare().await?;
+        server.prepare()?;
         for (workload, listen) in workloads {
-            server.add(workload).await?;
+            server.add(workload)?;
             write_site(&settings.directory, &paths, workload, *listen)?;
         }
         // What a killed nginx left would keep the next one from listening.
@@ -117,7 +117,7 @@ impl OwnServer {
     /// nginx refused the reload, or the address.
     pub async fn add(&self, workload: &WorkloadId, listen: SocketAddr) -> Result<SocketAddr, BackendError> {
         let listen = free(listen)?;
-        self.server.add(workload).await?;
+        self.server.add(workload)?;
         write_site(&self.settings.directory, self.server.paths(), workload, listen)?;
         self.server.reload().await?;
         Ok(listen)
@@ -135,7 +135,7 @@ impl OwnServer {
             }
             _ => {}
         }
-        self.server.remove(workload).await?;
+        self.server.remove(workload)?;
         self.server.reload().await
     }
 

@@ -4,10 +4,12 @@ mod capabilities;
 mod command;
 mod control;
 mod handle;
+mod includes;
 mod lock;
 mod master;
 mod process;
 mod reload;
+mod staging;
 
 pub use capabilities::{Ability, ServerCapabilities, Version};
 pub(crate) use command::run;

@@ -128,7 +128,7 @@ pub(super) fn was_ours(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::syntax::parse;
+    use crate::adopt::read;
 
     fn site() -> Site {
         Site::new("shop".parse().unwrap(), "127.0.0.1:80".parse().unwrap())
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn what_is_written_reads_back() {
         let text = site().text(&Paths::new("/etc/nginx/deployer"));
-        let directives = parse("shop", &text).unwrap();
+        let directives = read("shop", &text).unwrap();
         let [server] = directives.as_slice() else { panic!("{text}") };
         let words = |name: &str| server.all(name).map(|one| one.arguments.join(" ")).collect::<Vec<_>>();
         assert_eq!(words("listen"), ["127.0.0.1:80"]);

@@ -138,7 +138,7 @@ impl Sites {
 
     /// One at a time; what somebody was killed at is put back first.
     async fn begin(&self, operation: &str, name: &SiteName) -> Result<FileLock, BackendError> {
-        self.server.prepare().await?;
+        self.server.prepare()?;
         let (paths, limit) = (self.server.paths(), self.server.settings().reload_deadline);
         let lock = FileLock::take(operation, &paths.sites_lock(), limit).await?;
         let pending = paths.pending_site(name);

@@ -1,7 +1,10 @@
-//! Reads nginx syntax, independently of what renders it.
+//! Reads nginx syntax. It shares nothing with what writes it, so that each proves the other.
 
-mod parser;
+mod read;
+mod token;
 mod tree;
 
-pub use parser::{SyntaxError, parse};
-pub use tree::{Directive, Place};
+pub use read::read_workload;
+pub use tree::{Directive, parse};
+
+pub use token::SyntaxError;
