@@ -1,0 +1,67 @@
+//! The files that do not change with a switch.
+
+use deployer_core::model::WorkloadId;
+
+use crate::{names, paths::Paths, server::ServerCapabilities, settings::NginxSettings};
+
+/// What the configuration includes in `http {}`: the control server, and the files of the workloads.
+pub(crate) fn http(paths: &Paths) -> String {
+    format!(
+        "# Written by deployer; include it in http {{}}.\n\
+         map $http_upgrade $deployer_connection {{\n    \"\" \"\";\n    default upgrade;\n}}\n\
+         map $http_host $deployer_host {{\n    \"\" $host;\n    default $http_host;\n}}\n\
+         server {{\n    listen unix:{socket};\n    access_log off;\n    default_type text/plain;\n    \
+         location = /server {{\n        return 200 \"$pid\";\n    }}\n    \
+         include {markers}/*.conf;\n}}\n\
+         include {workloads}/*.conf;\n",
+        socket = paths.control_socket().display(),
+        markers = paths.directory().join("markers").display(),
+        workloads = paths.workloads().display(),
+    )
+}
+
+/// Which generation of a workload runs, and which worker says so.
+pub(crate) fn marker(workload: &WorkloadId) -> String {
+    let name = names::workload(workload);
+    format!(
+        "# Written by deployer.\nlocation = {} {{\n    return 200 \"${name}_gen $pid\";\n}}\n",
+        marker_path(workload)
+    )
+}
+
+/// Where the marker of a workload is asked on the control socket.
+pub(crate) fn marker_path(workload: &WorkloadId) -> String {
+    format!("/generation/{workload}")
+}
+
+/// What the configuration includes in the location of a workload.
+pub(crate) fn location(workload: &WorkloadId, settings: &NginxSettings, can: &ServerCapabilities) -> String {
+    let name = names::workload(workload);
+    let mut text = format!(
+        "# Written by deployer; include it in the location of {workload}.\n\
+         types {{ }}\n\
+         default_type text/plain;\n\
+         if (${name}_maint) {{\n    add_header Retry-After ${name}_retry always;\n    \
+         return 503 \"${name}_message\";\n}}\n\
+         proxy_pass http://${name}_upstream;\n\
+         proxy_http_version 1.1;\n\
+         proxy_set_header Host $deployer_host;\n\
+         proxy_set_header X-Real-IP $remote_addr;\n\
+         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n\
+         proxy_set_header X-Forwarded-Proto $scheme;\n\
+         proxy_set_header Upgrade $http_upgrade;\n\
+         proxy_set_header Connection $deployer_connection;\n\
+         proxy_connect_timeout {}ms;\n\
+         proxy_next_upstream error timeout;\n\
+         proxy_next_upstream_tries {};\n",
+        settings.connect_timeout.as_millis(),
+        settings.tries,
+    );
+    if settings.stickiness.is_some() {
+        text.push_str(&format!("add_header Set-Cookie ${name}_cookie always;\n"));
+    }
+    if can.keepalive_min_timeout.available && !settings.keepalive_min_timeout.is_zero() {
+        text.push_str(&format!("keepalive_min_timeout {}ms;\n", settings.keepalive_min_timeout.as_millis()));
+    }
+    text
+}

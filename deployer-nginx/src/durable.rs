@@ -1,0 +1,56 @@
+//! Files that are whole or not there, also after a power failure.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use deployer_core::error::BackendError;
+
+use crate::error;
+
+/// Replaces a file in one step: a reader sees the old content or the new one, and after this returns, the new one.
+pub(crate) fn replace(operation: &str, path: &Path, content: &[u8]) -> Result<(), BackendError> {
+    let temporary = beside(path);
+    let written = write(&temporary, content).and_then(|()| {
+        fs::rename(&temporary, path)?;
+        sync_directory_of(path)
+    });
+    written.map_err(|failed| {
+        // What is left of a full disk would fill it further.
+        let _ = fs::remove_file(&temporary);
+        error::file(operation, path, failed)
+    })
+}
+
+/// As [`replace`], but nothing is written if the content is there already. Whether something was.
+pub(crate) fn ensure(operation: &str, path: &Path, content: &[u8]) -> Result<bool, BackendError> {
+    if fs::read(path).is_ok_and(|present| present == content) {
+        return Ok(false);
+    }
+    replace(operation, path, content).map(|()| true)
+}
+
+/// Makes a directory and those above it, with these rights for the new ones.
+pub(crate) fn directory(operation: &str, path: &Path, mode: u32) -> Result<(), BackendError> {
+    let made = DirBuilder::new().mode(mode).recursive(true).create(path);
+    made.map_err(|failed| error::file(operation, path, failed))
+}
+
+/// Its name begins with a dot and does not end in `.conf`: no include of nginx takes it.
+fn beside(path: &Path) -> std::path::PathBuf {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    path.with_file_name(format!(".{name}.new"))
+}
+
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}

@@ -1,0 +1,43 @@
+//! nginx as a traffic router of `deployer`: switches that are proven.
+//!
+//! A reload of nginx returns before anything has happened, keeps the old configuration silently when the new one is
+//! refused, and leaves old workers that still send requests to old instances. The reload router therefore tests what it
+//! writes before it installs it, signals exactly the right master, asks on new connections which generation answers,
+//! looks at the old workers, and puts the old file back when nginx refuses.
+//!
+//! It writes below one directory of its own, of which the nginx configuration includes two files by hand:
+//!
+//! ```nginx
+//! http {
+//!     include /etc/nginx/deployer/http.conf;
+//!     server {
+//!         listen 80;
+//!         location / {
+//!             include /etc/nginx/deployer/locations/web.conf;
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! [`OwnServer`] starts an nginx of one's own in a folder, without root, where all this is done already.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("deployer-nginx needs Linux 5.3 or newer: process handles and /proc");
+
+mod base;
+pub mod config;
+mod durable;
+mod error;
+mod names;
+mod own;
+mod paths;
+mod reload;
+mod server;
+mod settings;
+pub mod syntax;
+
+pub use own::{OwnServer, OwnSettings};
+pub use paths::Paths;
+
+pub use server::{Ability, ControlAnswer, Master, Server, ServerCapabilities, Version, Worker, WorkerState};
+pub use settings::{NginxSettings, Stickiness, Weighting};

@@ -1,0 +1,1 @@
+//! Switches by reload.

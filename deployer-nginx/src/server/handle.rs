@@ -1,0 +1,237 @@
+//! One nginx.
+
+use std::{ffi::OsStr, fs, sync::Arc, time::Duration};
+
+use deployer_core::{
+    error::{BackendError, ErrorKind},
+    model::{Epoch, Split, WorkloadId},
+};
+
+use super::{
+    capabilities::ServerCapabilities, command, control, control::ControlAnswer, master::Master, process,
+    reload::Reloads,
+};
+use crate::{
+    base,
+    config::{self, WorkloadFile},
+    durable,
+    error::capped,
+    paths::Paths,
+    settings::NginxSettings,
+};
+
+/// One nginx: found, asked, tested and reloaded. Clones are the same one, and share its reloads.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) settings: NginxSettings,
+    pub(super) paths: Paths,
+    capabilities: ServerCapabilities,
+    pub(super) reloads: Reloads,
+}
+
+impl Server {
+    /// Looks at an nginx that is there: its version, and the modules that its configuration loads. It need not run,
+    /// and nothing is written.
+    ///
+    /// # Errors
+    /// `InvalidInput` for settings that make no sense, `NotFound` if there is no such executable.
+    pub async fn find(settings: NginxSettings) -> Result<Self, BackendError> {
+        let operation = "find nginx";
+        settings.check().map_err(|problems| {
+            BackendError::new(ErrorKind::InvalidInput, operation, "its settings make no sense")
+                .with_source(problems)
+        })?;
+        let limit = settings.test_deadline;
+        let build = command::run(operation, &settings.executable, &[OsStr::new("-V")], limit).await?;
+        let arguments = arguments(&settings, "-T");
+        let configuration = command::run(operation, &settings.executable, &arguments, limit).await?;
+        let loaded = if configuration.success {
+            Ok(configuration.standard.as_str())
+        } else {
+            Err(capped(&configuration.errors))
+        };
+        let capabilities = ServerCapabilities::read(&build.errors, loaded).ok_or_else(|| {
+            let message = format!("{} is no nginx: {}", settings.executable.display(), capped(&build.errors));
+            BackendError::new(ErrorKind::InvalidInput, operation, message)
+        })?;
+        let paths = settings.paths();
+        Ok(Self { inner: Arc::new(Inner { settings, paths, capabilities, reloads: Reloads::default() }) })
+    }
+
+    /// What it can do.
+    pub fn capabilities(&self) -> &ServerCapabilities {
+        &self.inner.capabilities
+    }
+
+    /// Where it is and how it routes.
+    pub fn settings(&self) -> &NginxSettings {
+        &self.inner.settings
+    }
+
+    /// Where the router's files are.
+    pub fn paths(&self) -> &Paths {
+        &self.inner.paths
+    }
+
+    /// The master that runs now.
+    ///
+    /// # Errors
+    /// `Unavailable` if nginx does not run; the message names workers of a dead master that still serve. `Conflict` if
+    /// the pid file holds the number of another process, `PermissionDenied` if this user may not look at it.
+    pub async fn master(&self) -> Result<Master, BackendError> {
+        let found = Master::find(&self.inner.settings);
+        let Err(mut error) = found else { return found };
+        if let Some(orphans) = self.orphans().await {
+            error.kind = ErrorKind::Conflict;
+            error.message.push_str(&format!(
+                "; {orphans} of a master that is gone still serve the old configuration: end them (kill -QUIT) and \
+                 start nginx"
+            ));
+        }
+        Err(error)
+    }
+
+    /// Makes the directory and the files that do not change with a switch. Returns whether something was written, which
+    /// nginx then reads at its next reload.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    ///
+    /// # Idempotence
+    /// Preparing twice is preparing once.
+    pub async fn prepare(&self) -> Result<bool, BackendError> {
+        let operation = "prepare the directory of nginx";
+        let paths = &self.inner.paths;
+        for directory in paths.directories() {
+            // Nobody else may talk to the control socket.
+            let mode = if directory.starts_with(paths.run()) { 0o700 } else { 0o755 };
+            durable::directory(operation, &directory, mode)?;
+        }
+        durable::ensure(operation, &paths.http(), base::http(paths).as_bytes())
+    }
+
+    /// Makes the files of a workload, so that the configuration can include its location: until the first split it
+    /// answers 503. Returns whether something was written, which nginx then reads at its next reload.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    ///
+    /// # Idempotence
+    /// Adding twice is adding once; what was applied since stays.
+    pub async fn add(&self, workload: &WorkloadId) -> Result<bool, BackendError> {
+        let mut changed = self.prepare().await?;
+        let operation = format!("add workload {workload} to nginx");
+        let (paths, settings) = (&self.inner.paths, &self.inner.settings);
+        let location = base::location(workload, settings, self.capabilities());
+        changed |= durable::ensure(&operation, &paths.location(workload), location.as_bytes())?;
+        changed |= durable::ensure(&operation, &paths.marker(workload), base::marker(workload).as_bytes())?;
+        let path = paths.workload(workload);
+        if !path.exists() {
+            let config = config::build(workload, 0, &Split::EMPTY, settings).map_err(|problems| {
+                BackendError::new(ErrorKind::Unexpected, &operation, "the empty split").with_source(problems)
+            })?;
+            let content = config::render(&config);
+            let file = WorkloadFile { epoch: Epoch::default(), generation: 0, split: Split::EMPTY, content };
+            durable::replace(&operation, &path, file.text().as_bytes())?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// Removes the files of a workload. The configuration must not include its location any more. Returns whether
+    /// there was something, which nginx forgets at its next reload.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    ///
+    /// # Idempotence
+    /// Removing twice is removing once.
+    pub async fn remove(&self, workload: &WorkloadId) -> Result<bool, BackendError> {
+        let operation = format!("remove workload {workload} from nginx");
+        let paths = &self.inner.paths;
+        let all = [
+            paths.marker(workload),
+            paths.location(workload),
+            paths.workload(workload),
+            paths.previous(workload),
+            paths.refused(workload),
+            paths.state(workload),
+        ];
+        let mut removed = false;
+        for path in all {
+            match fs::remove_file(&path) {
+                Ok(()) => removed = true,
+                Err(failed) if failed.kind() == std::io::ErrorKind::NotFound => {}
+                Err(failed) => return Err(crate::error::file(&operation, &path, failed)),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// One request to the control server of the running nginx, on a connection of its own.
+    ///
+    /// # Errors
+    /// `Unavailable` if nobody listens, `TimedOut` if nobody answers.
+    pub async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        limit: Duration,
+    ) -> Result<ControlAnswer, BackendError> {
+        control::ask("ask nginx", &self.inner.paths.control_socket(), method, path, body, limit).await
+    }
+
+    /// Whether the configuration on the disk is one that nginx would take, as it is.
+    ///
+    /// # Errors
+    /// `Unavailable` with nginx's own words if it would not.
+    pub async fn test(&self) -> Result<(), BackendError> {
+        let settings = &self.inner.settings;
+        let arguments = arguments(settings, "-t");
+        let operation = "test the configuration of nginx";
+        let output =
+            command::run(operation, &settings.executable, &arguments, settings.test_deadline).await?;
+        if output.success {
+            return Ok(());
+        }
+        Err(BackendError::new(
+            ErrorKind::Unavailable,
+            operation,
+            format!("refused: {}", capped(&output.errors)),
+        ))
+    }
+
+    /// Workers that answer though there is no master, in words.
+    async fn orphans(&self) -> Option<String> {
+        let answer = self.ask("GET", "/server", b"", Duration::from_secs(1)).await.ok()?;
+        let pid: u32 = answer.body.trim().parse().ok()?;
+        let parent = process::Stat::read(pid).ok()?.parent;
+        let is_sibling = |candidate: &u32| {
+            process::Stat::read(*candidate).is_ok_and(|stat| stat.parent == parent && stat.lives())
+                && process::title(*candidate).is_ok_and(|title| title.starts_with("nginx: worker process"))
+        };
+        let mut pids: Vec<u32> = process::all().ok()?.into_iter().filter(is_sibling).collect();
+        if !pids.contains(&pid) {
+            pids.push(pid);
+        }
+        pids.sort_unstable();
+        let list = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Some(format!("workers {list}"))
+    }
+}
+
+/// The arguments that make nginx read the configuration of the running one.
+pub(super) fn arguments<'a>(settings: &'a NginxSettings, what: &'a str) -> Vec<&'a OsStr> {
+    let mut arguments =
+        vec![OsStr::new(what), OsStr::new("-q"), OsStr::new("-c"), settings.main_config.as_os_str()];
+    if let Some(prefix) = &settings.prefix {
+        arguments.extend([OsStr::new("-p"), prefix.as_os_str()]);
+    }
+    arguments
+}

@@ -1,0 +1,18 @@
+//! One nginx: what it can do, who it is, how it is asked, tested and reloaded.
+
+mod capabilities;
+mod command;
+mod control;
+mod handle;
+mod lock;
+mod master;
+mod process;
+mod reload;
+
+pub use capabilities::{Ability, ServerCapabilities, Version};
+pub(crate) use command::run;
+pub use control::ControlAnswer;
+pub use handle::Server;
+#[expect(unused_imports, reason = "the reload router takes it")]
+pub(crate) use lock::FileLock;
+pub use master::{Master, Worker, WorkerState};

@@ -1,0 +1,94 @@
+//! What is used of `/proc`.
+
+use std::{fs, io, path::PathBuf};
+
+use rustix::process::{Pid, PidfdFlags};
+
+/// What is used of `/proc/<pid>/stat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) state: u8,
+    pub(crate) parent: u32,
+    /// In clock ticks since the host started.
+    pub(crate) start_time: u64,
+}
+
+impl Stat {
+    pub(crate) fn read(pid: u32) -> io::Result<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat"))?;
+        Self::parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable stat"))
+    }
+
+    /// The second field is the program's name in brackets and may hold anything, brackets and blanks included.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let end = text.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = *fields.next()?.as_bytes().first()?;
+        let parent = fields.next()?.parse().ok()?;
+        let start_time = fields.nth(17)?.parse().ok()?;
+        Some(Self { state, parent, start_time })
+    }
+
+    /// A zombie has a number and nothing else.
+    pub(crate) fn lives(self) -> bool {
+        !matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+/// The title of a process: nginx writes into it what the process is.
+pub(crate) fn title(pid: u32) -> io::Result<String> {
+    let text = fs::read(format!("/proc/{pid}/cmdline"))?;
+    let text = String::from_utf8_lossy(&text).replace('\0', " ");
+    Ok(text.trim().to_owned())
+}
+
+/// The executable of a process, also if its file was replaced since.
+pub(crate) fn executable(pid: u32) -> io::Result<PathBuf> {
+    let path = fs::read_link(format!("/proc/{pid}/exe"))?;
+    let text = path.to_string_lossy();
+    Ok(text.strip_suffix(" (deleted)").map_or_else(|| path.clone(), PathBuf::from))
+}
+
+/// The living children of a process.
+pub(crate) fn children(pid: u32) -> io::Result<Vec<u32>> {
+    if let Ok(text) = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")) {
+        return Ok(text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect());
+    }
+    // Not every kernel is built with that file.
+    let is_child = |candidate: &u32| Stat::read(*candidate).is_ok_and(|stat| stat.parent == pid);
+    Ok(all()?.into_iter().filter(is_child).collect())
+}
+
+/// The numbers of all processes.
+pub(crate) fn all() -> io::Result<Vec<u32>> {
+    let entries = fs::read_dir("/proc")?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// A handle that never means another process than the one it was opened for.
+pub(crate) fn handle(pid: u32) -> io::Result<std::os::fd::OwnedFd> {
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let number = number.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    Ok(rustix::process::pidfd_open(number, PidfdFlags::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_found() {
+        let own = std::process::id();
+        let stat = Stat::read(own).unwrap();
+        assert!(stat.lives() && stat.start_time > 0);
+        assert_eq!(executable(own).unwrap(), std::env::current_exe().unwrap());
+        assert!(all().unwrap().contains(&own));
+    }
+
+    #[test]
+    fn a_name_with_brackets_confuses_nobody() {
+        let text = b"12 (a) Z (b) S 7 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 777 1 1";
+        assert_eq!(Stat::parse(text), Some(Stat { state: b'S', parent: 7, start_time: 777 }));
+    }
+}

@@ -1,0 +1,1 @@
+//! Reads nginx syntax.

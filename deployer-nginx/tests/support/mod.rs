@@ -1,0 +1,55 @@
+//! What the tests share.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use deployer_core::model::WorkloadId;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// Fails with the way out where nginx is missing.
+pub(crate) fn nginx() {
+    let here = Path::new("/usr/sbin/nginx").exists();
+    assert!(here, "these tests need nginx: apt-get install nginx libnginx-mod-http-lua lua-resty-core");
+}
+
+pub(crate) fn workload(name: &str) -> WorkloadId {
+    WorkloadId::new(name).unwrap()
+}
+
+#[derive(Debug)]
+pub(crate) struct Got {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+/// One request on a connection of its own; `None` without an answer.
+pub(crate) async fn get(to: SocketAddr, path: &str) -> Option<Got> {
+    request(to, path, &[]).await
+}
+
+pub(crate) async fn request(to: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Option<Got> {
+    let mut head = format!("GET {path} HTTP/1.0\r\nHost: test\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    let exchange = async {
+        let mut stream = TcpStream::connect(to).await.ok()?;
+        stream.write_all(head.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.ok()?;
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Got { status, head: head.to_owned(), body: body.to_owned() })
+    };
+    timeout(LIMIT, exchange).await.ok()?
+}
