@@ -2,17 +2,23 @@
 
 use deployer_core::model::WorkloadId;
 
-use crate::{names, paths::Paths, server::ServerCapabilities, settings::NginxSettings};
+use crate::{
+    choice::RouterKind, live, names, paths::Paths, server::ServerCapabilities, settings::NginxSettings,
+};
 
 /// What the configuration includes in `http {}`: the control server, and the files of the workloads.
-pub(crate) fn http(paths: &Paths) -> String {
+pub(crate) fn http(paths: &Paths, settings: &NginxSettings, kind: RouterKind) -> String {
+    let (before, inside) = match kind {
+        RouterKind::Reload => (String::new(), String::new()),
+        RouterKind::Live => (live::http(settings), live::control(paths)),
+    };
     format!(
-        "# Written by deployer; include it in http {{}}.\n\
+        "# Written by deployer; include it in http {{}}.\n{before}\
          map $http_upgrade $deployer_connection {{\n    \"\" \"\";\n    default upgrade;\n}}\n\
          map $http_host $deployer_host {{\n    \"\" $host;\n    default $http_host;\n}}\n\
          server {{\n    listen unix:{socket};\n    access_log off;\n    default_type text/plain;\n    \
          location = /server {{\n        return 200 \"$pid\";\n    }}\n    \
-         include {markers}/*.conf;\n}}\n\
+         include {markers}/*.conf;\n{inside}}}\n\
          include {workloads}/*.conf;\n",
         socket = paths.control_socket().display(),
         markers = paths.directory().join("markers").display(),
@@ -35,15 +41,19 @@ pub(crate) fn marker_path(workload: &WorkloadId) -> String {
 }
 
 /// What the configuration includes in the location of a workload.
-pub(crate) fn location(workload: &WorkloadId, settings: &NginxSettings, can: &ServerCapabilities) -> String {
-    let name = names::workload(workload);
+pub(crate) fn location(
+    workload: &WorkloadId,
+    paths: &Paths,
+    settings: &NginxSettings,
+    can: &ServerCapabilities,
+    kind: RouterKind,
+) -> String {
+    let head = match kind {
+        RouterKind::Reload => reloading(workload),
+        RouterKind::Live => live::location(workload, paths),
+    };
     let mut text = format!(
-        "# Written by deployer; include it in the location of {workload}.\n\
-         types {{ }}\n\
-         default_type text/plain;\n\
-         if (${name}_maint) {{\n    add_header Retry-After ${name}_retry always;\n    \
-         return 503 \"${name}_message\";\n}}\n\
-         proxy_pass http://${name}_upstream;\n\
+        "# Written by deployer; include it in the location of {workload}.\n{head}\
          proxy_http_version 1.1;\n\
          proxy_set_header Host $deployer_host;\n\
          proxy_set_header X-Real-IP $remote_addr;\n\
@@ -57,11 +67,24 @@ pub(crate) fn location(workload: &WorkloadId, settings: &NginxSettings, can: &Se
         settings.connect_timeout.as_millis(),
         settings.tries,
     );
-    if settings.stickiness.is_some() {
+    if settings.stickiness.is_some() && kind == RouterKind::Reload {
+        let name = names::workload(workload);
         text.push_str(&format!("add_header Set-Cookie ${name}_cookie always;\n"));
     }
     if can.keepalive_min_timeout.available && !settings.keepalive_min_timeout.is_zero() {
         text.push_str(&format!("keepalive_min_timeout {}ms;\n", settings.keepalive_min_timeout.as_millis()));
     }
     text
+}
+
+/// Answers and members as the file of the workload has them.
+fn reloading(workload: &WorkloadId) -> String {
+    let name = names::workload(workload);
+    format!(
+        "types {{ }}\n\
+         default_type text/plain;\n\
+         if (${name}_maint) {{\n    add_header Retry-After ${name}_retry always;\n    \
+         return 503 \"${name}_message\";\n}}\n\
+         proxy_pass http://${name}_upstream;\n"
+    )
 }

@@ -25,9 +25,12 @@
 compile_error!("deployer-nginx needs Linux 5.3 or newer: process handles and /proc");
 
 mod base;
+mod choice;
 pub mod config;
 mod durable;
 mod error;
+mod live;
+mod metrics;
 mod names;
 mod own;
 mod paths;
@@ -36,6 +39,9 @@ mod server;
 mod settings;
 pub mod syntax;
 
+pub use choice::{Choice, RouterKind};
+pub use live::LiveRouter;
+pub use metrics::LiveMetrics;
 pub use own::{OwnServer, OwnSettings};
 pub use paths::Paths;
 

@@ -8,5 +8,5 @@ mod router;
 mod store;
 mod wire;
 
-pub(crate) use files::{Role, http, install, location};
+pub(crate) use files::{LUA, control, http, location};
 pub use router::LiveRouter;

@@ -87,11 +87,17 @@ impl LiveRouter {
     }
 
     /// Accepts and tells. The number of a state file that was lost is taken up where nginx has it.
-    async fn tell(&self, call: &Call, turn: Turn, accepted: Accepted) -> Result<()> {
+    async fn tell(&self, call: &Call, turn: Turn, accepted: Accepted, before: Option<Accepted>) -> Result<()> {
         let (turn, accepted) = self.store.write(&call.operation, turn, accepted).await?;
         let answer = self.ask(call, "PUT", "split", &accepted.text()).await?;
         let Some((newer, _)) = (answer.status == 409).then(|| wire::in_force(&answer.body)).flatten() else {
-            return confirmed(call, &accepted, &answer);
+            let Err(refused) = confirmed(call, &accepted, &answer) else { return Ok(()) };
+            // It goes on with the split before, and so does the file.
+            match before {
+                Some(before) => self.store.write(&call.operation, turn, before).await.map(drop)?,
+                None => self.store.remove(&call.operation, turn).await.map(drop)?,
+            }
+            return Err(refused);
         };
         let renumbered = accepted.numbered(newer + 1);
         let (_turn, accepted) = self.store.write(&call.operation, turn, renumbered).await?;
@@ -166,18 +172,19 @@ impl TrafficRouter for LiveRouter {
 
     async fn apply(&self, context: &CallContext, split: &Split) -> Result<()> {
         let call = self.call(context, "switch")?;
+        let turn = self.store.turn(&call.operation, call.left()).await?;
+        let now = self.store.read(&call.operation).await?;
+        store::fence(&call.operation, now.as_ref(), context.epoch)?;
         check::check(split).map_err(|problems| {
             call.error(ErrorKind::InvalidInput, "nginx cannot follow this split").with_source(problems)
         })?;
-        let turn = self.store.turn(&call.operation, call.left()).await?;
-        let now = self.store.read(&call.operation).await?;
-        let next = store::next(&call.operation, now.as_ref(), context.epoch, split, self.server.settings())?;
+        let next = store::next(now.as_ref(), context.epoch, split, self.server.settings());
         match (next, now) {
             // Another owner of the same split is nothing that nginx has to know.
             (Some(next), Some(now)) if next.stamp == now.stamp => {
                 self.store.write(&call.operation, turn, next).await.map(drop)
             }
-            (Some(next), _) => self.tell(&call, turn, next).await,
+            (Some(next), now) => self.tell(&call, turn, next, now).await,
             (None, _) => Ok(()),
         }
     }
@@ -211,7 +218,7 @@ impl TrafficRouter for LiveRouter {
             return Err(call.error(ErrorKind::Unavailable, "the state file has just been removed"));
         };
         if !self.follows(&call, &accepted).await? {
-            self.tell(&call, turn, accepted).await?;
+            self.tell(&call, turn, accepted.clone(), Some(accepted)).await?;
             let now = self.store.read(&call.operation).await?;
             return now.map_or_else(
                 || Err(call.error(ErrorKind::Unavailable, "the state file has just been removed")),
@@ -227,8 +234,8 @@ impl TrafficRouter for LiveRouter {
             .iter()
             .filter_map(|member| Some(wire::counted(&member.instance, member.address?)))
             .collect();
-        let answer = self.ask(&call, "POST", "busy", &addressed.iter().fold(String::new(), |text, name| text + name + "\n"));
-        let answer = answer.await?;
+        let question = addressed.iter().fold(String::new(), |text, name| text + name + "\n");
+        let answer = self.ask(&call, "POST", "busy", &question).await?;
         if answer.status != 200 {
             return Err(refused(&call, &answer));
         }

@@ -103,24 +103,30 @@ impl Store {
     }
 }
 
+/// Refuses an owner that was followed by a newer one.
+pub(super) fn fence(operation: &str, now: Option<&Accepted>, epoch: Epoch) -> Result<(), BackendError> {
+    match now {
+        Some(now) if epoch < now.epoch => {
+            let message = format!("epoch {} is older than {}, which owns it now", epoch.0, now.epoch.0);
+            Err(BackendError::new(ErrorKind::Conflict, operation, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What is to be accepted after `now`: `None` if that is the same already.
 pub(super) fn next(
-    operation: &str,
     now: Option<&Accepted>,
     epoch: Epoch,
     split: &Split,
     settings: &NginxSettings,
-) -> Result<Option<Accepted>, BackendError> {
-    let Some(now) = now else { return Ok(Some(Accepted::new(epoch, 1, split, settings))) };
-    if epoch < now.epoch {
-        let message = format!("epoch {} is older than {}, which owns it now", epoch.0, now.epoch.0);
-        return Err(BackendError::new(ErrorKind::Conflict, operation, message));
-    }
+) -> Option<Accepted> {
+    let Some(now) = now else { return Some(Accepted::new(epoch, 1, split, settings)) };
     let wanted = Accepted::new(epoch, now.generation + 1, split, settings);
     if wanted.stamp != now.stamp {
-        return Ok(Some(wanted));
+        return Some(wanted);
     }
-    Ok((epoch > now.epoch).then(|| now.owned(epoch)))
+    (epoch > now.epoch).then(|| now.owned(epoch))
 }
 
 async fn blocking<T: Send + 'static>(
@@ -141,15 +147,16 @@ mod tests {
     #[test]
     fn a_number_is_spent_on_a_change_only() {
         let settings = NginxSettings::default();
-        let first = next("t", None, Epoch(5), &Split::EMPTY, &settings).unwrap().unwrap();
+        let first = next(None, Epoch(5), &Split::EMPTY, &settings).unwrap();
         assert_eq!((first.generation, first.epoch), (1, Epoch(5)));
-        let after = |epoch, split: &Split| next("t", Some(&first), Epoch(epoch), split, &settings);
-        assert_eq!(after(5, &Split::EMPTY).unwrap(), None);
-        let owned = after(6, &Split::EMPTY).unwrap().unwrap();
+        let after = |epoch, split: &Split| next(Some(&first), Epoch(epoch), split, &settings);
+        assert_eq!(after(5, &Split::EMPTY), None);
+        let owned = after(6, &Split::EMPTY).unwrap();
         assert_eq!((owned.generation, owned.epoch, &owned.stamp), (1, Epoch(6), &first.stamp));
-        let other = after(5, &Split::Maintenance(Maintenance::default())).unwrap().unwrap();
+        let other = after(5, &Split::Maintenance(Maintenance::default())).unwrap();
         assert_eq!(other.generation, 2);
-        assert_eq!(after(4, &Split::EMPTY).unwrap_err().kind, ErrorKind::Conflict);
+        assert_eq!(fence("t", Some(&first), Epoch(4)).unwrap_err().kind, ErrorKind::Conflict);
+        fence("t", Some(&first), Epoch(5)).unwrap();
     }
 
     #[test]
@@ -157,7 +164,7 @@ mod tests {
         let settings = NginxSettings::default();
         let first = Accepted::new(Epoch(5), 1, &Split::EMPTY, &settings);
         let patient = NginxSettings { tries: 9, ..settings };
-        let second = next("t", Some(&first), Epoch(5), &Split::EMPTY, &patient).unwrap().unwrap();
+        let second = next(Some(&first), Epoch(5), &Split::EMPTY, &patient).unwrap();
         assert_eq!(second.generation, 2);
     }
 }

@@ -13,9 +13,11 @@ use super::{
 };
 use crate::{
     base,
+    choice::{Choice, RouterKind},
     config::{self, WorkloadFile},
     durable,
     error::capped,
+    live,
     paths::Paths,
     settings::NginxSettings,
 };
@@ -31,6 +33,7 @@ pub(super) struct Inner {
     pub(super) settings: NginxSettings,
     pub(super) paths: Paths,
     capabilities: ServerCapabilities,
+    choice: Choice,
     pub(super) reloads: Reloads,
 }
 
@@ -59,13 +62,20 @@ impl Server {
             let message = format!("{} is no nginx: {}", settings.executable.display(), capped(&build.errors));
             BackendError::new(ErrorKind::InvalidInput, operation, message)
         })?;
+        let choice = Choice::of(&capabilities, settings.router)
+            .map_err(|why| BackendError::new(ErrorKind::Unsupported, operation, why))?;
         let paths = settings.paths();
-        Ok(Self { inner: Arc::new(Inner { settings, paths, capabilities, reloads: Reloads::default() }) })
+        Ok(Self { inner: Arc::new(Inner { settings, paths, capabilities, choice, reloads: Reloads::default() }) })
     }
 
     /// What it can do.
     pub fn capabilities(&self) -> &ServerCapabilities {
         &self.inner.capabilities
+    }
+
+    /// Which router its workloads have, and why.
+    pub fn choice(&self) -> &Choice {
+        &self.inner.choice
     }
 
     /// Where it is and how it routes.
@@ -112,7 +122,14 @@ impl Server {
             let mode = if directory.starts_with(paths.run()) { 0o700 } else { 0o755 };
             durable::directory(operation, &directory, mode)?;
         }
-        durable::ensure(operation, &paths.http(), base::http(paths).as_bytes())
+        let mut changed = false;
+        if self.choice().kind == RouterKind::Live {
+            for (name, code) in live::LUA {
+                changed |= durable::ensure(operation, &paths.lua().join(name), code.as_bytes())?;
+            }
+        }
+        let http = base::http(paths, self.settings(), self.choice().kind);
+        Ok(durable::ensure(operation, &paths.http(), http.as_bytes())? || changed)
     }
 
     /// Makes the files of a workload, so that the configuration can include its location: until the first split it
@@ -127,7 +144,8 @@ impl Server {
         let mut changed = self.prepare().await?;
         let operation = format!("add workload {workload} to nginx");
         let (paths, settings) = (&self.inner.paths, &self.inner.settings);
-        let location = base::location(workload, settings, self.capabilities());
+        let kind = self.choice().kind;
+        let location = base::location(workload, paths, settings, self.capabilities(), kind);
         changed |= durable::ensure(&operation, &paths.location(workload), location.as_bytes())?;
         changed |= durable::ensure(&operation, &paths.marker(workload), base::marker(workload).as_bytes())?;
         let path = paths.workload(workload);

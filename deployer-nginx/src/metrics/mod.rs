@@ -1,0 +1,5 @@
+//! How sets answer, as nginx says.
+
+mod live;
+
+pub use live::LiveMetrics;
