@@ -87,7 +87,10 @@ impl OwnServer {
         // The files have to be there before nginx can be asked for its configuration.
         durable::directory(START, paths.directory(), 0o755)?;
         durable::directory(START, &paths.run(), 0o700)?;
-        durable::replace(START, &paths.http(), base::http(&paths, &settings.nginx, RouterKind::Reload).as_bytes())?;
+        if !paths.http().exists() {
+            let http = base::http(&paths, &settings.nginx, RouterKind::Reload);
+            durable::replace(START, &paths.http(), http.as_bytes())?;
+        }
         let server = Server::find(settings.nginx.clone()).await?;
         server.prepare().await?;
         for (workload, listen) in workloads {
