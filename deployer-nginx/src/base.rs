@@ -4,22 +4,33 @@ use std::{fmt::Write as _, path::Path};
 
 use deployer_core::model::WorkloadId;
 
-use crate::{names, paths::Paths, server::ServerCapabilities, settings::NginxSettings};
+use crate::{
+    choice::RouterKind, live, names, paths::Paths, server::ServerCapabilities, settings::NginxSettings,
+};
 
 /// What the configuration includes in `http {}`: the control server, and the files of the workloads.
-pub(crate) fn http(paths: &Paths) -> String {
-    http_with(paths, &paths.workloads())
+pub(crate) fn http(paths: &Paths, settings: &NginxSettings, kind: RouterKind) -> String {
+    http_with(paths, &paths.workloads(), settings, kind)
 }
 
 /// The same with the files of the workloads in another directory.
-pub(crate) fn http_with(paths: &Paths, workloads: &Path) -> String {
+pub(crate) fn http_with(
+    paths: &Paths,
+    workloads: &Path,
+    settings: &NginxSettings,
+    kind: RouterKind,
+) -> String {
+    let (before, inside) = match kind {
+        RouterKind::Reload => (String::new(), String::new()),
+        RouterKind::Live => (live::http(settings), live::control(paths)),
+    };
     format!(
-        "# Written by deployer; include it in http {{}}.\n\
+        "# Written by deployer; include it in http {{}}.\n{before}\
          map $http_upgrade $deployer_connection {{\n    \"\" \"\";\n    default upgrade;\n}}\n\
          map $http_host $deployer_host {{\n    \"\" $host;\n    default $http_host;\n}}\n\
          server {{\n    listen unix:{socket};\n    access_log off;\n    default_type text/plain;\n    \
          location = /server {{\n        return 200 \"$pid\";\n    }}\n    \
-         include {markers}/*.conf;\n}}\n\
+         include {markers}/*.conf;\n{inside}}}\n\
          include {workloads}/*.conf;\n",
         socket = paths.control_socket().display(),
         markers = paths.directory().join("markers").display(),
@@ -42,15 +53,19 @@ pub(crate) fn marker_path(workload: &WorkloadId) -> String {
 }
 
 /// What the configuration includes in the location of a workload.
-pub(crate) fn location(workload: &WorkloadId, settings: &NginxSettings, can: &ServerCapabilities) -> String {
-    let name = names::workload(workload);
+pub(crate) fn location(
+    workload: &WorkloadId,
+    paths: &Paths,
+    settings: &NginxSettings,
+    can: &ServerCapabilities,
+    kind: RouterKind,
+) -> String {
+    let head = match kind {
+        RouterKind::Reload => reloading(workload),
+        RouterKind::Live => live::location(workload, paths),
+    };
     let mut text = format!(
-        "# Written by deployer; include it in the location of {workload}.\n\
-         types {{ }}\n\
-         default_type text/plain;\n\
-         if (${name}_maint) {{\n    add_header Retry-After ${name}_retry always;\n    \
-         return 503 \"${name}_message\";\n}}\n\
-         proxy_pass http://${name}_upstream;\n\
+        "# Written by deployer; include it in the location of {workload}.\n{head}\
          proxy_http_version 1.1;\n\
          proxy_set_header Host $deployer_host;\n\
          proxy_set_header X-Real-IP $remote_addr;\n\
@@ -67,11 +82,24 @@ pub(crate) fn location(workload: &WorkloadId, settings: &NginxSettings, can: &Se
     if !settings.buffering {
         text.push_str("proxy_buffering off;\n");
     }
-    if settings.stickiness.is_some() {
+    if settings.stickiness.is_some() && kind == RouterKind::Reload {
+        let name = names::workload(workload);
         let _ = writeln!(text, "add_header Set-Cookie ${name}_cookie always;");
     }
     if can.keepalive_min_timeout.available && !settings.keepalive_min_timeout.is_zero() {
         let _ = writeln!(text, "keepalive_min_timeout {}ms;", settings.keepalive_min_timeout.as_millis());
     }
     text
+}
+
+/// Answers and members as the file of the workload has them.
+fn reloading(workload: &WorkloadId) -> String {
+    let name = names::workload(workload);
+    format!(
+        "types {{ }}\n\
+         default_type text/plain;\n\
+         if (${name}_maint) {{\n    add_header Retry-After ${name}_retry always;\n    \
+         return 503 \"${name}_message\";\n}}\n\
+         proxy_pass http://${name}_upstream;\n"
+    )
 }

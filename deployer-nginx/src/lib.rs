@@ -27,9 +27,11 @@ compile_error!("deployer-nginx needs Linux 5.3 or newer: process handles and /pr
 pub mod adopt;
 mod base;
 mod checksum;
+mod choice;
 pub mod config;
 mod durable;
 mod error;
+mod live;
 pub mod metrics;
 mod names;
 mod own;
@@ -40,6 +42,9 @@ mod settings;
 pub mod site;
 pub mod syntax;
 
+pub use choice::{Choice, RouterKind};
+pub use live::LiveRouter;
+pub use metrics::LiveMetrics;
 pub use own::{OwnServer, OwnSettings};
 pub use paths::Paths;
 

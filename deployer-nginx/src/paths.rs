@@ -60,7 +60,7 @@ impl Paths {
 
     /// What the live router remembers of a workload.
     pub fn state(&self, workload: &WorkloadId) -> PathBuf {
-        self.directory.join("state").join(format!("{workload}.json"))
+        self.directory.join("state").join(format!("{workload}.live"))
     }
 
     /// Where Lua code is.

@@ -11,7 +11,7 @@ use deployer_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::paths::Paths;
+use crate::{choice::RouterKind, paths::Paths};
 
 /// The longest path of a unix socket that Linux takes.
 const LONGEST_SOCKET: usize = 107;
@@ -76,7 +76,9 @@ pub struct NginxSettings {
     /// How long the master may take to act on a reload. Default 10 s.
     #[serde(with = "seconds")]
     pub reload_deadline: Duration,
-    /// How weights become configuration. Default [`Weighting::Upstream`].
+    /// Which router is wanted; none for the better one that nginx can have. Default none.
+    pub router: Option<RouterKind>,
+    /// How the reload router writes weights. Default [`Weighting::Upstream`].
     pub weighting: Weighting,
     /// Whether clients stay with a set. Default none.
     pub stickiness: Option<Stickiness>,
@@ -116,6 +118,7 @@ impl Default for NginxSettings {
             confirmations: 5,
             test_deadline: Duration::from_secs(10),
             reload_deadline: Duration::from_secs(10),
+            router: None,
             weighting: Weighting::default(),
             stickiness: None,
             keepalive: 32,

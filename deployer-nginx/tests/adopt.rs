@@ -199,7 +199,11 @@ fn a_configuration_that_cannot_be_read_is_an_error_with_its_place() {
     assert_eq!(read("include absent.conf;").kind, ErrorKind::NotFound);
     let error = read("http {\n  server {\n");
     assert_eq!(error.kind, ErrorKind::InvalidInput);
-    assert!(error.report().contains("nginx.conf is no configuration: line 2: a brace is not closed"), "{}", error.report());
+    assert!(
+        error.report().contains("nginx.conf is no configuration: line 2: a brace is not closed"),
+        "{}",
+        error.report()
+    );
     let error = read("include nginx.conf;");
     assert!(error.message.contains("is included by a file that it includes"), "{error}");
     assert_eq!(Existing::from_dump("nginx: [emerg] no\n").unwrap_err().kind, ErrorKind::InvalidInput);

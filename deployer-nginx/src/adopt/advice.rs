@@ -82,7 +82,13 @@ pub fn advise(
         line,
         remove: Vec::new(),
     };
-    let included = base::location(workload, server.settings(), server.capabilities());
+    let included = base::location(
+        workload,
+        server.paths(),
+        server.settings(),
+        server.capabilities(),
+        server.choice().kind,
+    );
     let included = read(server.paths().location(workload), &included).map_err(|error| {
         BackendError::new(ErrorKind::Unexpected, &operation, "what is to be included cannot be read")
             .with_source(error)

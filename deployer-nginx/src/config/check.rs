@@ -22,16 +22,25 @@ const LONGEST_TEXT: usize = 1000;
 /// # Errors
 /// Everything that is wrong with it.
 pub fn check(split: &Split, settings: &NginxSettings) -> Result<(), Problems> {
+    let mut problems = problems(split);
+    if let Split::Serve { shares, .. } = split
+        && problems.is_empty()
+        && super::build::upstreams_of(shares, settings).is_none()
+    {
+        let message = "the weights cannot be expressed by nginx: it takes parts of at least 0.01 % with \
+                       `split_clients`, and sums up to 2^53 otherwise";
+        problems.push(Problem::new("shares", message));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+}
+
+/// What no router of nginx takes, whatever its weights become.
+pub(crate) fn problems(split: &Split) -> Vec<Problem> {
     let mut problems = Vec::new();
     match split {
         Split::Serve { shares, routes } => {
             check_shares(shares, routes, &mut problems);
             check_routes(split, routes, &mut problems);
-            if problems.is_empty() && super::build::upstreams_of(shares, settings).is_none() {
-                let message = "the weights cannot be expressed by nginx: it takes parts of at least 0.01 % with \
-                               `split_clients`, and sums up to 2^53 otherwise";
-                problems.push(Problem::new("shares", message));
-            }
         }
         Split::Maintenance(maintenance) => {
             if let Some(why) = unusable(&maintenance.message) {
@@ -39,7 +48,7 @@ pub fn check(split: &Split, settings: &NginxSettings) -> Result<(), Problems> {
             }
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(Problems(problems)) }
+    problems
 }
 
 fn check_shares(shares: &[Share], routes: &[Route], problems: &mut Vec<Problem>) {

@@ -9,6 +9,7 @@ mod weights;
 
 pub use build::build;
 pub use check::check;
+pub(crate) use check::problems;
 pub use file::{DamagedFile, WorkloadFile};
 pub use model::{
     Closed, Keepalive, RouteConfig, Selection, SplitKey, SplitPart, Upstream, UpstreamMember, WorkloadConfig,

@@ -21,7 +21,9 @@ use tokio::{
 
 use super::{render, settings::OwnSettings};
 use crate::{
-    base, durable,
+    base,
+    choice::RouterKind,
+    durable,
     error::{self, capped},
     paths::Paths,
     server::{Master, Server},
@@ -85,7 +87,10 @@ impl OwnServer {
         // The files have to be there before nginx can be asked for its configuration.
         durable::directory(START, paths.directory(), 0o755)?;
         durable::directory(START, &paths.run(), 0o700)?;
-        durable::replace(START, &paths.http(), base::http(&paths).as_bytes())?;
+        if !paths.http().exists() {
+            let http = base::http(&paths, &settings.nginx, RouterKind::Reload);
+            durable::replace(START, &paths.http(), http.as_bytes())?;
+        }
         let server = Server::find(settings.nginx.clone()).await?;
         server.prepare()?;
         for (workload, listen) in workloads {

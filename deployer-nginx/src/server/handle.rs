@@ -26,9 +26,11 @@ use super::{
 };
 use crate::{
     base,
+    choice::{Choice, RouterKind},
     config::{self, WorkloadFile},
     durable,
     error::capped,
+    live,
     paths::Paths,
     settings::NginxSettings,
 };
@@ -44,6 +46,7 @@ pub(super) struct Inner {
     pub(super) settings: NginxSettings,
     pub(super) paths: Paths,
     capabilities: ServerCapabilities,
+    choice: Choice,
     pub(super) reloads: Reloads,
     /// Workers of configurations before the present one.
     pub(super) outdated: Mutex<HashSet<Identity>>,
@@ -79,12 +82,15 @@ impl Server {
             let message = format!("{} is no nginx: {}", settings.executable.display(), capped(&build.errors));
             BackendError::new(ErrorKind::InvalidInput, operation, message)
         })?;
+        let choice = Choice::of(&capabilities, settings.router)
+            .map_err(|why| BackendError::new(ErrorKind::Unsupported, operation, why))?;
         let paths = settings.paths();
         Ok(Self {
             inner: Arc::new(Inner {
                 settings,
                 paths,
                 capabilities,
+                choice,
                 reloads: Reloads::default(),
                 outdated: Mutex::default(),
                 signalled: Mutex::default(),
@@ -95,6 +101,11 @@ impl Server {
     /// What it can do.
     pub fn capabilities(&self) -> &ServerCapabilities {
         &self.inner.capabilities
+    }
+
+    /// Which router its workloads have, and why.
+    pub fn choice(&self) -> &Choice {
+        &self.inner.choice
     }
 
     /// Where it is and how it routes.
@@ -142,7 +153,14 @@ impl Server {
             let mode = if directory.starts_with(paths.run()) { 0o700 } else { 0o755 };
             durable::directory(operation, &directory, mode)?;
         }
-        durable::ensure(operation, &paths.http(), base::http(paths).as_bytes())
+        let mut changed = false;
+        if self.choice().kind == RouterKind::Live {
+            for (name, code) in live::LUA {
+                changed |= durable::ensure(operation, &paths.lua().join(name), code.as_bytes())?;
+            }
+        }
+        let http = base::http(paths, self.settings(), self.choice().kind);
+        Ok(durable::ensure(operation, &paths.http(), http.as_bytes())? || changed)
     }
 
     /// Makes the files of a workload, so that the configuration can include its location: until the first split it
@@ -157,7 +175,8 @@ impl Server {
         let mut changed = self.prepare()?;
         let operation = format!("add workload {workload} to nginx");
         let (paths, settings) = (&self.inner.paths, &self.inner.settings);
-        let location = base::location(workload, settings, self.capabilities());
+        let kind = self.choice().kind;
+        let location = base::location(workload, paths, settings, self.capabilities(), kind);
         changed |= durable::ensure(&operation, &paths.location(workload), location.as_bytes())?;
         changed |= durable::ensure(&operation, &paths.marker(workload), base::marker(workload).as_bytes())?;
         let path = paths.workload(workload);

@@ -15,9 +15,12 @@ use deployer_core::{
 
 use super::{command, handle::Server, includes};
 use crate::{
-    base, durable,
+    base,
+    choice::RouterKind,
+    durable,
     error::{self, capped},
     paths::Paths,
+    settings::NginxSettings,
     syntax,
 };
 
@@ -33,6 +36,8 @@ impl Server {
         let staging = Staging {
             operation: &operation,
             paths: self.paths(),
+            settings: self.settings(),
+            kind: self.choice().kind,
             main: &self.settings().main_config,
             folder: &folder.path,
             copies: Vec::new(),
@@ -79,6 +84,8 @@ impl Drop for Folder {
 struct Staging<'a> {
     operation: &'a str,
     paths: &'a Paths,
+    settings: &'a NginxSettings,
+    kind: RouterKind,
     main: &'a Path,
     folder: &'a Path,
     /// Copies, and what they are copies of.
@@ -108,7 +115,7 @@ impl Staging<'_> {
         }
         let candidate = workloads.join(ours.file_name().unwrap_or_default());
         self.write(&candidate, text, ours)?;
-        let http = base::http_with(self.paths, &workloads);
+        let http = base::http_with(self.paths, &workloads, self.settings, self.kind);
         let copy = self.folder.join("http.conf");
         self.write(&copy, &http, self.paths.http())?;
 

@@ -53,6 +53,9 @@ pub struct LoadResult {
     /// How often the server closed a kept connection while no request was on it. Not a failure: a client sees it
     /// before it sends.
     pub reopened: u64,
+    /// GETs that were sent once more, where the load does that. Not a failure by itself.
+    #[serde(default)]
+    pub retried: u64,
     /// The first 20 failures.
     pub first_failures: Vec<Failure>,
 }
@@ -86,11 +89,12 @@ impl fmt::Display for LoadResult {
         writeln!(f, "failed {} of {}{validity}", self.failed, self.requests)?;
         writeln!(
             f,
-            "  asked for {}/s over {:.1} s; longest gap {}; {} kept connections closed while idle",
+            "  asked for {}/s over {:.1} s; longest gap {}; {} kept connections closed while idle; {} retried",
             self.rate,
             self.duration.as_secs_f64(),
             Millis(self.longest_gap),
-            self.reopened
+            self.reopened,
+            self.retried
         )?;
         writeln!(
             f,
