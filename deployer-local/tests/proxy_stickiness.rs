@@ -214,8 +214,10 @@ async fn answers_of_the_proxy_itself_give_no_number() {
 async fn a_request_that_is_sent_again_stays_with_the_set_of_its_client() {
     let (stable, canary) = (Backend::named("stable").await, Backend::named("canary").await);
     let dead = Dead::new();
-    let proxy =
-        sticky(&serve(vec![share("v1", 1, &[stable.address]), share("v2", 1, &[dead.address, canary.address])]));
+    let proxy = sticky(&serve(vec![
+        share("v1", 1, &[stable.address]),
+        share("v2", 1, &[dead.address, canary.address]),
+    ]));
     let clients = newcomers(&proxy, 160).await;
     assert!(clients.iter().any(|(_, name)| name == "canary"));
     let before: Vec<_> = clients.iter().map(|(_, name)| name.clone()).collect();

@@ -37,6 +37,7 @@ mod names;
 mod own;
 mod paths;
 mod reload;
+mod router;
 mod server;
 mod settings;
 pub mod site;

@@ -122,10 +122,7 @@ async fn a_person_who_follows_the_advice_has_adopted_the_service() {
     server.test().await.unwrap();
     server.reload().await.unwrap();
     // Old workers answer for a moment more.
-    until("deployer answers", async || {
-        get(address, "/").await.is_some_and(|got| got.body == "no instance serves")
-    })
-    .await;
+    until("deployer answers", async || get(address, "/").await.is_some_and(|got| got.status == 503)).await;
     assert_eq!(get(address, "/static").await.unwrap().body, "static");
 
     let existing = Existing::of(server).await.unwrap();

@@ -14,7 +14,7 @@ async fn it_starts_answers_and_ends() {
     let web = workload("web");
     let listen = own.add(&web, ([127, 0, 0, 1], 0).into()).await.unwrap();
     let answer = get(listen, "/").await.unwrap();
-    assert_eq!((answer.status, answer.body.as_str()), (503, "no instance serves"));
+    assert_eq!(answer.status, 503, "nobody serves");
     assert!(own.server().capabilities().lua.available, "{:?}", own.server().capabilities());
     let master = own.server().master().await.unwrap();
     let serving = |worker: &&deployer_nginx::Worker| worker.state == WorkerState::Serving;

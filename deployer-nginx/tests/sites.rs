@@ -78,7 +78,7 @@ fn site(listen: SocketAddr) -> Site {
 }
 
 async fn serves(listen: SocketAddr) -> bool {
-    get(listen, "/").await.is_some_and(|got| got.body == "no instance serves")
+    get(listen, "/").await.is_some_and(|got| got.status == 503)
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use deployer_core::{
     model::{Member, SetId, WorkloadId},
     ports::TrafficRouter,
 };
-use deployer_nginx::{NginxSettings, OwnServer, OwnSettings, ReloadRouter};
+use deployer_nginx::{NginxSettings, OwnServer, OwnSettings, ReloadRouter, RouterKind};
 use deployer_testkit::conformance::{Answer, Ask, Backends, Held, RouterRig};
 use tokio::sync::Mutex;
 
@@ -23,6 +23,7 @@ pub(crate) struct ReloadRig {
 impl ReloadRig {
     pub(crate) async fn start(nginx: NginxSettings) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        let nginx = NginxSettings { router: Some(RouterKind::Reload), ..nginx };
         let settings = OwnSettings { nginx, ..OwnSettings::new(folder.path()) };
         let own = OwnServer::start(settings, &[]).await.expect("an own nginx");
         Self { own, backends: Backends::new(), listeners: Mutex::default(), _folder: folder }
