@@ -9,7 +9,10 @@ use std::{
 use deployer_core::model::WorkloadId;
 
 use super::settings::OwnSettings;
-use crate::paths::Paths;
+use crate::{
+    metrics::{LOG_FORMAT, LOG_FORMAT_NAME},
+    paths::Paths,
+};
 
 /// The main configuration. All that nginx would write elsewhere is in the folder.
 pub(super) fn main(settings: &OwnSettings, paths: &Paths, modules: &[PathBuf]) -> String {
@@ -36,6 +39,9 @@ pub(super) fn main(settings: &OwnSettings, paths: &Paths, modules: &[PathBuf]) -
         "events {{\n    worker_connections {};\n}}\nhttp {{\n    access_log off;\n    default_type text/plain;\n",
         settings.worker_connections
     );
+    if settings.outcomes_log {
+        let _ = write!(text, "    {LOG_FORMAT}");
+    }
     for name in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
         let _ = writeln!(text, "    {name}_temp_path {folder}/temp/{name};");
     }
@@ -48,9 +54,20 @@ pub(super) fn main(settings: &OwnSettings, paths: &Paths, modules: &[PathBuf]) -
 }
 
 /// The server of one workload.
-pub(super) fn site(workload: &WorkloadId, listen: SocketAddr, location: &Path) -> String {
+pub(super) fn site(
+    settings: &OwnSettings,
+    workload: &WorkloadId,
+    listen: SocketAddr,
+    location: &Path,
+) -> String {
+    let log = if settings.outcomes_log {
+        format!("    access_log {} {LOG_FORMAT_NAME};\n", settings.outcomes_log_path().display())
+    } else {
+        String::new()
+    };
     format!(
-        "server {{\n    listen {listen};\n    server_name {workload};\n    location / {{\n        include {};\n    }}\n}}\n",
+        "server {{\n    listen {listen};\n    server_name {workload};\n{log}    location / {{\n        \
+         include {};\n    }}\n}}\n",
         location.display()
     )
 }

@@ -95,7 +95,7 @@ impl OwnServer {
         server.prepare()?;
         for (workload, listen) in workloads {
             server.add(workload)?;
-            write_site(&settings.directory, &paths, workload, *listen)?;
+            write_site(&settings, &paths, workload, *listen)?;
         }
         // What a killed nginx left would keep the next one from listening.
         let _ = fs::remove_file(paths.control_socket());
@@ -115,6 +115,11 @@ impl OwnServer {
         &self.settings.directory
     }
 
+    /// The log for [`AccessLogMetrics`](crate::metrics::AccessLogMetrics), if it is written.
+    pub fn outcomes_log(&self) -> Option<PathBuf> {
+        self.settings.outcomes_log.then(|| self.settings.outcomes_log_path())
+    }
+
     /// Adds a workload with a listener of its own, reloads, and returns when it listens. Port 0 is replaced by a free
     /// one.
     ///
@@ -123,7 +128,7 @@ impl OwnServer {
     pub async fn add(&self, workload: &WorkloadId, listen: SocketAddr) -> Result<SocketAddr, BackendError> {
         let listen = free(listen)?;
         self.server.add(workload)?;
-        write_site(&self.settings.directory, self.server.paths(), workload, listen)?;
+        write_site(&self.settings, self.server.paths(), workload, listen)?;
         self.server.reload().await?;
         Ok(listen)
     }
@@ -229,13 +234,13 @@ fn site(folder: &Path, workload: &WorkloadId) -> PathBuf {
 }
 
 fn write_site(
-    folder: &Path,
+    settings: &OwnSettings,
     paths: &Paths,
     workload: &WorkloadId,
     listen: SocketAddr,
 ) -> Result<(), BackendError> {
-    let text = render::site(workload, listen, &paths.location(workload));
-    durable::replace(START, &site(folder, workload), text.as_bytes())
+    let text = render::site(settings, workload, listen, &paths.location(workload));
+    durable::replace(START, &site(&settings.directory, workload), text.as_bytes())
 }
 
 /// nginx cannot choose a port itself.

@@ -17,11 +17,18 @@ pub struct OwnSettings {
     pub worker_shutdown_timeout_seconds: u32,
     /// Whether the Lua module is loaded where it is installed. Default true.
     pub lua: bool,
+    /// Whether answers are written to `outcomes.log` in the folder, for
+    /// [`AccessLogMetrics`](crate::metrics::AccessLogMetrics). Default false.
+    pub outcomes_log: bool,
     /// How to route. The paths in it are replaced by those of the folder; only the executable counts.
     pub nginx: NginxSettings,
 }
 
 impl OwnSettings {
+    pub(super) fn outcomes_log_path(&self) -> PathBuf {
+        self.directory.join("outcomes.log")
+    }
+
     /// In this folder, everything else by default.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
@@ -30,6 +37,7 @@ impl OwnSettings {
             worker_connections: 1024,
             worker_shutdown_timeout_seconds: 0,
             lua: true,
+            outcomes_log: false,
             nginx: NginxSettings::default(),
         }
     }
