@@ -11,7 +11,7 @@ use deployer_core::{
 use deployer_nginx::{NginxSettings, ReloadRouter, Stickiness, Weighting};
 use deployer_testkit::conformance::Ask;
 use futures::future::join_all;
-use support::{LIMIT, Stage, all_to, context, proven, request, serves, share, workload};
+use support::{LIMIT, Stage, all_to, context, proven, request, say, serves, share, workload};
 use tokio::time::{Instant, sleep};
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn switches_at_the_same_time_share_reloads() {
     });
     join_all(switches).await;
     let reloads = stage.server().reloads().await - before;
-    println!("{WORKLOADS} switches at the same time: {reloads} reloads");
+    say(&format!("{WORKLOADS} switches at the same time: {reloads} reloads"));
     assert!((1..WORKLOADS as u64 / 2).contains(&reloads), "{reloads} reloads for {WORKLOADS} switches");
     for (_, listen, split) in &all {
         serves(&stage.backends, *listen, split).await;
@@ -77,7 +77,6 @@ async fn weights_of_an_upstream_are_exact_over_all_workers() {
         let answer = stage.backends.ask(stage.listen, &Ask::default()).await;
         *tally.entry(answer.by.expect("a member")).or_insert(0) += 1;
     }
-    println!("{tally:?}");
     assert_eq!(tally[&new[0].instance], 40);
     assert!(old.iter().all(|member| tally[&member.instance] == 120), "{tally:?}");
 }

@@ -80,6 +80,9 @@ async fn a_configuration_that_does_not_include_ours() {
     let error = stage.refusal(&all_to("v2", &stage.members("v2", 1).await)).await;
     assert_eq!(error.kind, ErrorKind::InvalidInput);
     assert!(error.report().contains("add `include"), "{}", error.report());
+    fs::write(main, "http {").unwrap();
+    let error = stage.refusal(&all_to("v2", &stage.members("v2", 1).await)).await;
+    assert!(error.report().contains("unexpected end of file"), "{}", error.report());
     stage.serves(&old).await;
     // Through another file it is found as well.
     let other = stage.own.directory().join("included.conf");
