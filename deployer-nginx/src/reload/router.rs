@@ -11,7 +11,9 @@ use deployer_core::{
 
 use super::{
     acknowledge::{Acknowledged, acknowledge, marker},
-    in_flight, install, watch,
+    in_flight, install,
+    install::Before,
+    watch,
 };
 use crate::{
     config::{self, WorkloadFile},
@@ -21,6 +23,13 @@ use crate::{
 /// How long old workers may still answer after a reload that the master has acted on. It is some 100 ms; nobody is
 /// helped by another reload meanwhile.
 const OLD_MAY_ANSWER: Duration = Duration::from_secs(3);
+
+/// What to do with a file that somebody else edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnForeignEdit {
+    Refuse,
+    Overwrite,
+}
 
 /// A traffic router that replaces one file and reloads nginx: works with any nginx. [`Server::add`] makes the files,
 /// and the configuration has to include them.
@@ -53,6 +62,73 @@ impl ReloadRouter {
         Err(BackendError::new(ErrorKind::InvalidInput, operation, message))
     }
 
+    /// As [`apply`](TrafficRouter::apply), but also over a file that somebody else edited or removed. For a person who has
+    /// looked at it.
+    ///
+    /// # Errors
+    /// As for `apply`.
+    pub async fn overwrite(&self, context: &CallContext, split: &Split) -> Result<()> {
+        self.switch(context, split, OnForeignEdit::Overwrite).await
+    }
+
+    async fn switch(&self, context: &CallContext, split: &Split, on_edit: OnForeignEdit) -> Result<()> {
+        let operation = self.operation(context, "switch")?;
+        let (paths, settings) = (self.server.paths(), self.server.settings());
+        let lock = FileLock::take(&operation, &paths.workload_lock(&self.workload), context.deadline).await?;
+        let before = match (self.read(&operation), on_edit) {
+            (Ok(file), _) => Before::ours(file),
+            (Err(error), OnForeignEdit::Refuse) => return Err(error),
+            (Err(_), OnForeignEdit::Overwrite) => Before::foreign(paths, &self.workload),
+        };
+        if context.epoch < before.file.epoch {
+            let message = format!("epoch {} is over: {} has been seen", context.epoch, before.file.epoch);
+            return Err(BackendError::new(ErrorKind::Conflict, operation, message));
+        }
+        let rendered = |generation| {
+            let wrong = |source: Box<dyn std::error::Error + Send + Sync>| {
+                BackendError::new(ErrorKind::InvalidInput, &operation, "nginx cannot express this split")
+                    .with_source(source)
+            };
+            let config = config::build(&self.workload, generation, split, settings);
+            config::render(&config.map_err(|problems| wrong(problems.into()))?)
+                .map_err(|unfaithful| wrong(unfaithful.into()))
+        };
+        let same = before.is_ours()
+            && before.file.split == *split
+            && before.file.content == rendered(before.file.generation)?;
+        if same {
+            if before.file.epoch != context.epoch {
+                let (text, epoch) = (operation.clone(), context.epoch);
+                let raise = move |server: &Server, workload: &WorkloadId| {
+                    install::raise(&text, server.paths(), workload, &before.file, epoch)
+                };
+                self.on_disk(&operation, lock, raise).await?;
+            }
+            return Ok(());
+        }
+        // A value that cannot be expressed is refused whether nginx runs or not.
+        rendered(0)?;
+        // Before anything is written: a switch that cannot take effect is none.
+        self.server.master().await?;
+        let running = marker(&self.server, &self.workload, settings.reload_deadline).await;
+        let running = running.map(|(generation, _)| generation);
+        let generation = install::next_generation(paths, &self.workload, before.file.generation, running);
+        let after = WorkloadFile {
+            epoch: context.epoch,
+            generation,
+            split: split.clone(),
+            content: rendered(generation)?,
+        };
+        self.server.test_candidate(&self.workload, &after.text()).await?;
+        let (text, old, new) = (operation.clone(), before.clone(), after.clone());
+        let lock = self
+            .on_disk(&operation, lock, move |server, workload| {
+                install::install(&text, server.paths(), workload, &old, &new)
+            })
+            .await?;
+        self.take_effect(&operation, lock, Some(before), after).await
+    }
+
     fn read(&self, operation: &str) -> Result<WorkloadFile> {
         install::read(operation, self.server.paths(), &self.workload)
     }
@@ -82,7 +158,7 @@ impl ReloadRouter {
         &self,
         operation: &str,
         lock: FileLock,
-        before: Option<WorkloadFile>,
+        before: Option<Before>,
         after: WorkloadFile,
     ) -> Result<()> {
         let generation = after.generation;
@@ -95,7 +171,7 @@ impl ReloadRouter {
         let (Some(before), false) = (before, refusal.kind == ErrorKind::TimedOut) else {
             return Err(wrap(refusal.report()));
         };
-        let old = before.generation;
+        let old = before.file.generation;
         let text = operation.to_owned();
         let restored = self.on_disk(operation, lock, move |server, workload| {
             install::restore(&text, server.paths(), workload, &before, &after)
@@ -131,7 +207,8 @@ impl ReloadRouter {
         }
         tracing::info!(workload = %self.workload, generation = file.generation, ?running, "finishing a switch of nginx");
         let before = install::previous(self.server.paths(), &self.workload)
-            .filter(|before| running == Some(before.generation));
+            .filter(|before| running == Some(before.generation))
+            .map(Before::ours);
         self.take_effect(operation, lock, before, file).await
     }
 }
@@ -156,54 +233,7 @@ impl TrafficRouter for ReloadRouter {
     }
 
     async fn apply(&self, context: &CallContext, split: &Split) -> Result<()> {
-        let operation = self.operation(context, "switch")?;
-        let (paths, settings) = (self.server.paths(), self.server.settings());
-        let lock = FileLock::take(&operation, &paths.workload_lock(&self.workload), context.deadline).await?;
-        let before = self.read(&operation)?;
-        if context.epoch < before.epoch {
-            let message = format!("epoch {} is over: {} has been seen", context.epoch, before.epoch);
-            return Err(BackendError::new(ErrorKind::Conflict, operation, message));
-        }
-        let rendered = |generation| {
-            let wrong = |source: Box<dyn std::error::Error + Send + Sync>| {
-                BackendError::new(ErrorKind::InvalidInput, &operation, "nginx cannot express this split")
-                    .with_source(source)
-            };
-            let config = config::build(&self.workload, generation, split, settings);
-            config::render(&config.map_err(|problems| wrong(problems.into()))?)
-                .map_err(|unfaithful| wrong(unfaithful.into()))
-        };
-        if before.split == *split && before.content == rendered(before.generation)? {
-            if before.epoch != context.epoch {
-                let (text, epoch) = (operation.clone(), context.epoch);
-                let raise = move |server: &Server, workload: &WorkloadId| {
-                    install::raise(&text, server.paths(), workload, &before, epoch)
-                };
-                self.on_disk(&operation, lock, raise).await?;
-            }
-            return Ok(());
-        }
-        // A value that cannot be expressed is refused whether nginx runs or not.
-        rendered(0)?;
-        // Before anything is written: a switch that cannot take effect is none.
-        self.server.master().await?;
-        let running = marker(&self.server, &self.workload, settings.reload_deadline).await;
-        let running = running.map(|(generation, _)| generation);
-        let generation = install::next_generation(paths, &self.workload, before.generation, running);
-        let after = WorkloadFile {
-            epoch: context.epoch,
-            generation,
-            split: split.clone(),
-            content: rendered(generation)?,
-        };
-        self.server.test_candidate(&self.workload, &after.text()).await?;
-        let (text, old, new) = (operation.clone(), before.clone(), after.clone());
-        let lock = self
-            .on_disk(&operation, lock, move |server, workload| {
-                install::install(&text, server.paths(), workload, &old, &new)
-            })
-            .await?;
-        self.take_effect(&operation, lock, Some(before), after).await
+        self.switch(context, split, OnForeignEdit::Refuse).await
     }
 
     async fn current(&self, context: &CallContext) -> Result<TrafficView> {
