@@ -66,6 +66,11 @@ impl LoadResult {
         self.failed_by_kind.get(&kind).copied().unwrap_or(0)
     }
 
+    /// Whether the run is valid, all requests have ended and none failed.
+    pub fn is_lossless(&self) -> bool {
+        self.failed == 0 && self.in_flight == 0 && self.is_valid()
+    }
+
     /// Whether the load was what it claims to be: at least one request, and 95 % of those that were due really sent
     /// in time. The failures of an invalid run are counted nevertheless.
     pub fn is_valid(&self) -> bool {
@@ -79,7 +84,7 @@ impl LoadResult {
     /// With the whole table if a request failed, has not ended, or if the run is invalid.
     #[track_caller]
     pub fn assert_lossless(&self) {
-        assert!(self.failed == 0 && self.in_flight == 0 && self.is_valid(), "the load lost requests\n{self}");
+        assert!(self.is_lossless(), "the load lost requests\n{self}");
     }
 }
 
