@@ -150,7 +150,7 @@ pub(crate) async fn a_tunnel_that_does_not_end_holds_until_the_drain_bound(stand
     let load = fresh_load(stand).await;
     let mut socket = Connection::open(stand.address).await;
     assert_eq!(socket.upgrade().await, "v1");
-    let drain = Duration::from_millis(2000);
+    let drain = Duration::from_secs(2);
     let settings = RolloutSettings { drain, ..settings() };
     let deployment = stand.deployment("v2", Kind::BlueGreen).settings(settings).build().unwrap();
     let started = Instant::now();

@@ -39,6 +39,8 @@ fn main() -> ExitCode {
         Live: strategies::canary as "live::canary_loses_nothing",
         Live: strategies::blue_green as "live::blue_green_loses_nothing",
         Live: strategies::recreate as "live::recreate_interrupts_and_ends",
+        Live: strategies::control as "live::a_control_run_without_drain_and_proof_loses_requests",
+        Reload: strategies::control as "reload::a_control_run_without_drain_and_proof_loses_requests",
         Live: way_back::bad_answers_are_seen_and_taken_back as "live::bad_answers_are_seen_and_taken_back",
         Reload: way_back::bad_answers_are_seen_and_taken_back as "reload::bad_answers_are_seen_and_taken_back",
         Live: connections::what_is_under_way_is_served_to_its_end as "live::what_is_under_way_is_served_to_its_end",

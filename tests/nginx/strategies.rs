@@ -7,6 +7,7 @@ use deployer_testkit::{
 };
 
 use crate::{
+    processes::{LIMIT, kill},
     recipes::Kind,
     stand::{REPLICAS, Stand, answered, ended, patient},
 };
@@ -65,6 +66,22 @@ pub(crate) async fn recreate(stand: &Stand) {
     assert!(result.is_valid() && result.by_version["v2"].total > 0, "{result}");
     let after = start(stand, Mix::default()).await;
     ended("after it", after).await.assert_lossless();
+}
+
+/// The same load, and the old instances end before anybody tells nginx: the measure must not be blind.
+pub(crate) async fn control(stand: &Stand) {
+    let load = start(stand, Mix { keep_alive_post: 1, fresh_get: 1, ..Mix::NONE }).await;
+    let old = stand.pids("v1");
+    assert_eq!(old.len(), REPLICAS as usize);
+    old.into_iter().for_each(kill);
+    let deadline = std::time::Instant::now() + LIMIT;
+    while load.snapshot().failed == 0 && std::time::Instant::now() < deadline {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    stand.deployment("v2", Kind::BlueGreen).build().unwrap().run().await.unwrap();
+    let result =
+        ended(&format!("control run by the {}, which has to lose requests", stand.kind()), load).await;
+    assert!(result.failed > 0 && result.is_valid(), "the measure is blind\n{result}");
 }
 
 async fn start(stand: &Stand, mix: Mix) -> LoadHandle {
