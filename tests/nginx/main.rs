@@ -10,6 +10,7 @@ mod processes;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 mod recipes;
 mod stand;
+mod stickiness;
 mod strategies;
 mod way_back;
 
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     deployer::local::init();
     deployer_testkit::app::run_if_asked();
     // The longest first, so that they do not stand alone at the end.
-    let cases = cases![
+    let mut cases = cases![
         Reload: strategies::rolling as "reload::rolling_loses_nothing_on_new_connections",
         Reload: strategies::rolling_without_surge as "reload::rolling_without_surge_loses_nothing_on_new_connections",
         Reload: strategies::canary as "reload::canary_loses_nothing_on_new_connections",
@@ -49,6 +50,11 @@ fn main() -> ExitCode {
             as "live::a_tunnel_that_does_not_end_holds_until_the_drain_bound",
         Reload: connections::a_tunnel_that_does_not_end_holds_until_the_drain_bound
             as "reload::a_tunnel_that_does_not_end_holds_until_the_drain_bound",
-    ];
+    ]
+    .to_vec();
+    cases.push(Case {
+        name: "a_client_has_the_same_set_behind_all_data_planes",
+        run: stickiness::a_client_has_the_same_set_behind_all_data_planes,
+    });
     cases::run(&cases, 2)
 }
