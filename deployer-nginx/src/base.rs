@@ -1,5 +1,7 @@
 //! The files that do not change with a switch.
 
+use std::{fmt::Write as _, path::Path};
+
 use deployer_core::model::WorkloadId;
 
 use crate::{
@@ -8,6 +10,16 @@ use crate::{
 
 /// What the configuration includes in `http {}`: the control server, and the files of the workloads.
 pub(crate) fn http(paths: &Paths, settings: &NginxSettings, kind: RouterKind) -> String {
+    http_with(paths, settings, kind, &paths.workloads())
+}
+
+/// The same with the files of the workloads in another directory.
+pub(crate) fn http_with(
+    paths: &Paths,
+    settings: &NginxSettings,
+    kind: RouterKind,
+    workloads: &Path,
+) -> String {
     let (before, inside) = match kind {
         RouterKind::Reload => (String::new(), String::new()),
         RouterKind::Live => (live::http(settings), live::control(paths)),
@@ -22,7 +34,7 @@ pub(crate) fn http(paths: &Paths, settings: &NginxSettings, kind: RouterKind) ->
          include {workloads}/*.conf;\n",
         socket = paths.control_socket().display(),
         markers = paths.directory().join("markers").display(),
-        workloads = paths.workloads().display(),
+        workloads = workloads.display(),
     )
 }
 
@@ -53,7 +65,7 @@ pub(crate) fn location(
         RouterKind::Live => live::location(workload, paths),
     };
     let mut text = format!(
-        "# Written by deployer; include it in the location of {workload}.\n{head}\
+        "{}{workload}.\n{head}\
          proxy_http_version 1.1;\n\
          proxy_set_header Host $deployer_host;\n\
          proxy_set_header X-Real-IP $remote_addr;\n\
@@ -64,17 +76,29 @@ pub(crate) fn location(
          proxy_connect_timeout {}ms;\n\
          proxy_next_upstream error timeout;\n\
          proxy_next_upstream_tries {};\n",
+        first_words(kind),
         settings.connect_timeout.as_millis(),
         settings.tries,
     );
+    if !settings.buffering {
+        text.push_str("proxy_buffering off;\n");
+    }
     if settings.stickiness.is_some() && kind == RouterKind::Reload {
-        let name = names::workload(workload);
-        text.push_str(&format!("add_header Set-Cookie ${name}_cookie always;\n"));
+        let _ = writeln!(text, "add_header Set-Cookie ${}_cookie always;", names::workload(workload));
     }
     if can.keepalive_min_timeout.available && !settings.keepalive_min_timeout.is_zero() {
-        text.push_str(&format!("keepalive_min_timeout {}ms;\n", settings.keepalive_min_timeout.as_millis()));
+        let _ = writeln!(text, "keepalive_min_timeout {}ms;", settings.keepalive_min_timeout.as_millis());
     }
     text
+}
+
+/// For which kind of router a location is; `None` if it is not ours.
+pub(crate) fn kind_of(location: &str) -> Option<RouterKind> {
+    [RouterKind::Reload, RouterKind::Live].into_iter().find(|kind| location.starts_with(&first_words(*kind)))
+}
+
+fn first_words(kind: RouterKind) -> String {
+    format!("# Written by deployer for its {kind}; include it in the location of ")
 }
 
 /// Answers and members as the file of the workload has them.

@@ -35,8 +35,8 @@ pub(crate) fn ensure(operation: &str, path: &Path, content: &[u8]) -> Result<boo
 
 /// Makes a directory and those above it, with these rights for the new ones.
 pub(crate) fn directory(operation: &str, path: &Path, mode: u32) -> Result<(), BackendError> {
-    let made = DirBuilder::new().mode(mode).recursive(true).create(path);
-    made.map_err(|failed| error::file(operation, path, failed))
+    let result = DirBuilder::new().mode(mode).recursive(true).create(path);
+    result.map_err(|failed| error::file(operation, path, failed))
 }
 
 /// Its name begins with a dot and does not end in `.conf`: no include of nginx takes it.

@@ -1,7 +1,7 @@
 //! nginx as a traffic router of `deployer`: switches that are proven.
 //!
 //! A reload of nginx returns before anything has happened, keeps the old configuration silently when the new one is
-//! refused, and leaves old workers that still send requests to old instances. The reload router therefore tests what it
+//! refused, and leaves old workers that still send requests to old instances. [`ReloadRouter`] therefore tests what it
 //! writes before it installs it, signals exactly the right master, asks on new connections which generation answers,
 //! looks at the old workers, and puts the old file back when nginx refuses.
 //!
@@ -45,5 +45,6 @@ pub use metrics::LiveMetrics;
 pub use own::{OwnServer, OwnSettings};
 pub use paths::Paths;
 
+pub use reload::ReloadRouter;
 pub use server::{Ability, ControlAnswer, Master, Server, ServerCapabilities, Version, Worker, WorkerState};
 pub use settings::{NginxSettings, Stickiness, Weighting};

@@ -98,6 +98,9 @@ pub struct NginxSettings {
     pub connect_timeout: Duration,
     /// How many members a request is tried at, as long as nothing was sent that must not be sent twice. Default 3.
     pub tries: u32,
+    /// Whether nginx takes an answer as fast as the member gives it and keeps what the client has not taken yet, which
+    /// frees members early. Without it each piece goes on at once, as streams of events want it. Default true (nginx).
+    pub buffering: bool,
     /// How long a client's unused connection outlives a reload, where nginx can do that (1.27.4): a request that is
     /// under way just then is not lost. Default 5 s.
     #[serde(with = "seconds")]
@@ -124,6 +127,7 @@ impl Default for NginxSettings {
             fail_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(1),
             tries: 3,
+            buffering: true,
             keepalive_min_timeout: Duration::from_secs(5),
         }
     }

@@ -1,6 +1,6 @@
 //! From a split to the configuration of a workload.
 
-use deployer_core::model::{Share, Split, WorkloadId};
+use deployer_core::model::{RouteMatch, Share, Split, WorkloadId};
 
 use super::{
     check::check,
@@ -52,7 +52,7 @@ pub fn build(
                 if let Some(share) = split.share(&route.set) {
                     add(&mut config, &name, &[(share, 1)], settings);
                 }
-                config.routes.push(RouteConfig { matches: route.matches.clone(), upstream: name });
+                config.routes.push(RouteConfig { matches: normal(&route.matches), upstream: name });
             }
             if config.upstreams.is_empty() {
                 config.closed = Some(Closed { retry_after_seconds: None, message: NOBODY.to_owned() });
@@ -113,6 +113,16 @@ fn serve(config: &mut WorkloadConfig, shares: &[Share], settings: &NginxSettings
                 };
             }
         }
+    }
+}
+
+/// Names of headers are compared without case.
+fn normal(matches: &RouteMatch) -> RouteMatch {
+    match matches {
+        RouteMatch::Header { name, value } => {
+            RouteMatch::Header { name: name.to_ascii_lowercase(), value: value.clone() }
+        }
+        RouteMatch::Cookie { .. } => matches.clone(),
     }
 }
 

@@ -60,8 +60,8 @@ fn check_shares(shares: &[Share], routes: &[Route], problems: &mut Vec<Problem>)
             problems
                 .push(Problem::new(&at, format!("set {} has a share already; add the weights", share.set)));
         }
-        let routed = routes.iter().any(|route| route.set == share.set);
-        if share.members.is_empty() && (share.weight > 0 || routed) {
+        let is_target = routes.iter().any(|route| route.set == share.set);
+        if share.members.is_empty() && (share.weight > 0 || is_target) {
             let message = format!(
                 "set {} would get requests and has no active member; give it one, or apply maintenance",
                 share.set

@@ -14,4 +14,4 @@ pub use file::{DamagedFile, WorkloadFile};
 pub use model::{
     Closed, Keepalive, RouteConfig, Selection, SplitKey, SplitPart, Upstream, UpstreamMember, WorkloadConfig,
 };
-pub use render::render;
+pub use render::{Unfaithful, render};

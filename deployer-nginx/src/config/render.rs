@@ -5,14 +5,22 @@ use std::fmt::{self, Write as _};
 use deployer_core::model::RouteMatch;
 
 use super::model::{RouteConfig, Selection, SplitKey, Upstream, WorkloadConfig};
-use crate::names;
+use crate::{names, syntax::read_workload};
 
-/// The text that nginx reads in `http {}`.
-pub fn render(config: &WorkloadConfig) -> String {
+/// The text of a configuration would be read as another one: a value in it has a meaning to nginx.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration of workload would be read as another one")]
+pub struct Unfaithful;
+
+/// The text that nginx reads in `http {}`. It was read back by another parser, as the same values.
+///
+/// # Errors
+/// A value would be read as something else. What [`build`](super::build) gives has none of that kind.
+pub fn render(config: &WorkloadConfig) -> Result<String, Unfaithful> {
     let mut text = String::new();
-    // Writing into a text cannot fail.
-    let _ = write_all(&mut text, config);
-    text
+    write_all(&mut text, config).map_err(|_| Unfaithful)?;
+    let read = read_workload(&config.workload, &text);
+    if read.as_ref() == Some(config) { Ok(text) } else { Err(Unfaithful) }
 }
 
 fn write_all(text: &mut String, config: &WorkloadConfig) -> fmt::Result {
@@ -103,8 +111,9 @@ fn write_route(text: &mut String, variable: &str, route: &RouteConfig, next: &st
         }
         RouteMatch::Cookie { name, value } => {
             let (name, value) = (exactly(name), exactly(value));
-            let pattern =
-                format!("(?:^|;)[ \\t]*{name}[ \\t]*=[ \\t]*(?:{value}|\\x22{value}\\x22)[ \\t]*(?:;|$)");
+            let pattern = format!(
+                "(?:^|;)[ \\x09]*{name}[ \\x09]*=[ \\x09]*(?:{value}|\\x22{value}\\x22)[ \\x09]*(?:;|$)"
+            );
             ("$http_cookie".to_owned(), pattern)
         }
     };

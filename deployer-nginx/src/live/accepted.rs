@@ -93,7 +93,8 @@ fn body(split: &Split, settings: &NginxSettings) -> String {
     let _ = writeln!(text, "failures {} {}", settings.max_fails, settings.fail_timeout.as_secs());
     let _ = writeln!(text, "tries {}", settings.tries);
     if let Some(stickiness) = &settings.stickiness {
-        let attributes = format!("; Path=/; HttpOnly; SameSite=Lax; Max-Age={}", stickiness.max_age.as_secs());
+        let attributes =
+            format!("; Path=/; HttpOnly; SameSite=Lax; Max-Age={}", stickiness.max_age.as_secs());
         let [name, attributes] = [&stickiness.cookie, &attributes].map(|text| hexadecimal(text.as_bytes()));
         let _ = writeln!(text, "sticky {name} {attributes}");
     }
@@ -148,7 +149,8 @@ mod tests {
 
     #[test]
     fn text_and_back() {
-        let maintenance = Split::Maintenance(Maintenance { retry_after_seconds: 7, message: "a\nb".to_owned() });
+        let maintenance =
+            Split::Maintenance(Maintenance { retry_after_seconds: 7, message: "a\nb".to_owned() });
         for split in [Split::EMPTY, serve(), maintenance] {
             let accepted = Accepted::new(Epoch(3), 17, &split, &NginxSettings::default());
             assert_eq!(Accepted::parse(&accepted.text()).unwrap(), accepted);

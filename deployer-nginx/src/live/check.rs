@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn weights_are_taken_in_lowest_terms() {
-        for (weights, expected) in [(&[90, 10][..], 10), (&[1, 99], 1), (&[0, 100], 100), (&[0, 0], 1), (&[], 1)] {
+        for (weights, expected) in
+            [(&[90, 10][..], 10), (&[1, 99], 1), (&[0, 100], 100), (&[0, 0], 1), (&[], 1)]
+        {
             assert_eq!(unit(split(weights).shares()), expected, "{weights:?}");
         }
         assert_eq!(check(&split(&[u32::MAX, u32::MAX])), Ok(()));

@@ -17,7 +17,10 @@ use super::{
     store::{self, Store, Turn},
     wire,
 };
-use crate::server::{ControlAnswer, Server};
+use crate::{
+    choice::RouterKind,
+    server::{ControlAnswer, Server},
+};
 
 /// How long nginx may keep a question for changes open, with a margin.
 const WATCH: Duration = Duration::from_secs(30);
@@ -46,15 +49,15 @@ impl LiveRouter {
     /// use deployer_core::{model::WorkloadId, ports::TrafficRouter as _};
     /// use deployer_nginx::{LiveRouter, NginxSettings, Server};
     /// let server = Server::find(NginxSettings::default()).await?;
-    /// let router = LiveRouter::new(&server, WorkloadId::new("web")?);
+    /// let router = LiveRouter::new(server, WorkloadId::new("web")?);
     /// assert!(router.capabilities().counts_in_flight);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn new(server: &Server, workload: WorkloadId) -> Self {
+    pub fn new(server: Server, workload: WorkloadId) -> Self {
         let name = format!("nginx, live router of {workload}").into();
         let store = Store::new(workload.clone(), server.paths().clone());
-        Self { server: server.clone(), workload, store, name }
+        Self { server, workload, store, name }
     }
 
     /// Forgets the workload: its split, its counts and its state file. Its location answers 503 from then on.
@@ -69,6 +72,13 @@ impl LiveRouter {
         let turn = self.store.turn(&call.operation, call.left()).await?;
         let _turn = self.store.remove(&call.operation, turn).await?;
         self.ask(&call, "DELETE", "split", "").await.map(drop)
+    }
+
+    /// A call about requests, which have to come here.
+    fn routing(&self, context: &CallContext, verb: &str) -> Result<Call> {
+        let call = self.call(context, verb)?;
+        self.server.expect_kind(&call.operation, &self.workload, RouterKind::Live)?;
+        Ok(call)
     }
 
     fn call(&self, context: &CallContext, verb: &str) -> Result<Call> {
@@ -87,7 +97,13 @@ impl LiveRouter {
     }
 
     /// Accepts and tells. The number of a state file that was lost is taken up where nginx has it.
-    async fn tell(&self, call: &Call, turn: Turn, accepted: Accepted, before: Option<Accepted>) -> Result<()> {
+    async fn tell(
+        &self,
+        call: &Call,
+        turn: Turn,
+        accepted: Accepted,
+        before: Option<Accepted>,
+    ) -> Result<()> {
         let (turn, accepted) = self.store.write(&call.operation, turn, accepted).await?;
         let answer = self.ask(call, "PUT", "split", &accepted.text()).await?;
         let Some((newer, _)) = (answer.status == 409).then(|| wire::in_force(&answer.body)).flatten() else {
@@ -171,7 +187,7 @@ impl TrafficRouter for LiveRouter {
     }
 
     async fn apply(&self, context: &CallContext, split: &Split) -> Result<()> {
-        let call = self.call(context, "switch")?;
+        let call = self.routing(context, "switch")?;
         let turn = self.store.turn(&call.operation, call.left()).await?;
         let now = self.store.read(&call.operation).await?;
         store::fence(&call.operation, now.as_ref(), context.epoch)?;
@@ -190,7 +206,7 @@ impl TrafficRouter for LiveRouter {
     }
 
     async fn current(&self, context: &CallContext) -> Result<TrafficView> {
-        let call = self.call(context, "ask")?;
+        let call = self.routing(context, "ask")?;
         let Some(accepted) = self.store.read(&call.operation).await? else {
             // Before anything is started it is found out whether nginx has the live router at all.
             let answer = self.ask(&call, "GET", "split", "").await?;
@@ -256,7 +272,8 @@ impl TrafficRouter for LiveRouter {
         let router = self.clone();
         let hints = stream::unfold((router, seen), |(router, seen)| async move {
             loop {
-                let call = Call { operation: format!("watch {}", router.name), deadline: Instant::now() + WATCH };
+                let call =
+                    Call { operation: format!("watch {}", router.name), deadline: Instant::now() + WATCH };
                 let answer = router.ask(&call, "GET", &format!("changes?seen={seen}"), "").await.ok()?;
                 let now = changes(&call, &answer).ok()?;
                 if now != seen {

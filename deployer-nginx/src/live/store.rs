@@ -13,12 +13,7 @@ use tokio::{
 };
 
 use super::accepted::Accepted;
-use crate::{
-    durable, error,
-    paths::Paths,
-    server::FileLock,
-    settings::NginxSettings,
-};
+use crate::{durable, error, paths::Paths, server::FileLock, settings::NginxSettings};
 
 /// The state file of a workload. Clones share one order of writing.
 #[derive(Debug, Clone)]
@@ -49,7 +44,11 @@ impl Store {
     /// Waits until nobody else writes, in this process or in another one.
     pub(super) async fn turn(&self, operation: &str, limit: Duration) -> Result<Turn, BackendError> {
         let mine = timeout(limit, Arc::clone(&self.writing).lock_owned()).await.map_err(|_| {
-            BackendError::new(ErrorKind::TimedOut, operation, format!("another call took longer than {limit:?}"))
+            BackendError::new(
+                ErrorKind::TimedOut,
+                operation,
+                format!("another call took longer than {limit:?}"),
+            )
         })?;
         let lock = FileLock::take(operation, &self.paths.workload_lock(&self.workload), limit).await?;
         Ok(Turn { _lock: lock, _writing: mine })
@@ -96,7 +95,9 @@ impl Store {
     pub(super) async fn remove(&self, operation: &str, turn: Turn) -> Result<Turn, BackendError> {
         let (path, operation) = (self.path(), operation.to_owned());
         blocking(move || match std::fs::remove_file(&path) {
-            Err(failed) if failed.kind() != io::ErrorKind::NotFound => Err(error::file(&operation, &path, failed)),
+            Err(failed) if failed.kind() != io::ErrorKind::NotFound => {
+                Err(error::file(&operation, &path, failed))
+            }
             _ => Ok(turn),
         })
         .await

@@ -38,7 +38,10 @@ mod tests {
             ("[::1]:80", "v1-1 [::1] 80", "v1-1@[::1]:80"),
         ] {
             let address = address.parse().unwrap();
-            assert_eq!((member(&instance, address, " ").as_str(), counted(&instance, address).as_str()), (sent, name));
+            assert_eq!(
+                (member(&instance, address, " ").as_str(), counted(&instance, address).as_str()),
+                (sent, name)
+            );
         }
     }
 

@@ -92,9 +92,9 @@ impl OwnServer {
             durable::replace(START, &paths.http(), http.as_bytes())?;
         }
         let server = Server::find(settings.nginx.clone()).await?;
-        server.prepare().await?;
+        server.prepare()?;
         for (workload, listen) in workloads {
-            server.add(workload).await?;
+            server.add(workload)?;
             write_site(&settings.directory, &paths, workload, *listen)?;
         }
         // What a killed nginx left would keep the next one from listening.
@@ -122,7 +122,7 @@ impl OwnServer {
     /// nginx refused the reload, or the address.
     pub async fn add(&self, workload: &WorkloadId, listen: SocketAddr) -> Result<SocketAddr, BackendError> {
         let listen = free(listen)?;
-        self.server.add(workload).await?;
+        self.server.add(workload)?;
         write_site(&self.settings.directory, self.server.paths(), workload, listen)?;
         self.server.reload().await?;
         Ok(listen)
@@ -140,7 +140,7 @@ impl OwnServer {
             }
             _ => {}
         }
-        self.server.remove(workload).await?;
+        self.server.remove(workload)?;
         self.server.reload().await
     }
 

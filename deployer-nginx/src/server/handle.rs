@@ -1,14 +1,28 @@
 //! One nginx.
 
-use std::{ffi::OsStr, fs, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsStr,
+    fmt::Write as _,
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use deployer_core::{
     error::{BackendError, ErrorKind},
     model::{Epoch, Split, WorkloadId},
+    ports::TrafficRouter,
 };
 
+use parking_lot::Mutex;
+
 use super::{
-    capabilities::ServerCapabilities, command, control, control::ControlAnswer, master::Master, process,
+    capabilities::ServerCapabilities,
+    command, control,
+    control::ControlAnswer,
+    master::{Master, Worker},
+    process,
     reload::Reloads,
 };
 use crate::{
@@ -17,8 +31,9 @@ use crate::{
     config::{self, WorkloadFile},
     durable,
     error::capped,
-    live,
+    live::{self, LiveRouter},
     paths::Paths,
+    reload::ReloadRouter,
     settings::NginxSettings,
 };
 
@@ -35,7 +50,14 @@ pub(super) struct Inner {
     capabilities: ServerCapabilities,
     choice: Choice,
     pub(super) reloads: Reloads,
+    /// Workers of configurations before the present one.
+    pub(super) outdated: Mutex<HashSet<Identity>>,
+    /// When the master last read the file of a workload with this generation, as far as this process knows.
+    pub(crate) signalled: Mutex<HashMap<WorkloadId, (u64, Instant)>>,
 }
+
+/// A process for ever: its number and the time of its start.
+pub(crate) type Identity = (u32, u64);
 
 impl Server {
     /// Looks at an nginx that is there: its version, and the modules that its configuration loads. It need not run,
@@ -65,7 +87,17 @@ impl Server {
         let choice = Choice::of(&capabilities, settings.router)
             .map_err(|why| BackendError::new(ErrorKind::Unsupported, operation, why))?;
         let paths = settings.paths();
-        Ok(Self { inner: Arc::new(Inner { settings, paths, capabilities, choice, reloads: Reloads::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                settings,
+                paths,
+                capabilities,
+                choice,
+                reloads: Reloads::default(),
+                outdated: Mutex::default(),
+                signalled: Mutex::default(),
+            }),
+        })
     }
 
     /// What it can do.
@@ -98,12 +130,45 @@ impl Server {
         let Err(mut error) = found else { return found };
         if let Some(orphans) = self.orphans().await {
             error.kind = ErrorKind::Conflict;
-            error.message.push_str(&format!(
+            let _ = write!(
+                error.message,
                 "; {orphans} of a master that is gone still serve the old configuration: end them (kill -QUIT) and \
                  start nginx"
-            ));
+            );
         }
         Err(error)
+    }
+
+    /// The router of a workload, of the kind that was [chosen](Self::choice).
+    pub fn router(&self, workload: WorkloadId) -> Arc<dyn TrafficRouter> {
+        match self.choice().kind {
+            RouterKind::Reload => Arc::new(ReloadRouter::new(self.clone(), workload)),
+            RouterKind::Live => Arc::new(LiveRouter::new(self.clone(), workload)),
+        }
+    }
+
+    /// Makes sure that the location of a workload follows this kind of router.
+    pub(crate) fn expect_kind(
+        &self,
+        operation: &str,
+        workload: &WorkloadId,
+        kind: RouterKind,
+    ) -> Result<(), BackendError> {
+        let path = self.inner.paths.location(workload);
+        let text = fs::read_to_string(&path).map_err(|failed| {
+            let error = crate::error::file(operation, &path, failed);
+            let message = format!("{}; make it by adding the workload, and include it", error.message);
+            BackendError { message, ..error }
+        })?;
+        let (shown, kind_of) = (path.display(), base::kind_of(&text));
+        let is = match kind_of {
+            Some(found) if found == kind => return Ok(()),
+            Some(found) => format!("is for the {found}"),
+            None => "was not written by this version, or was edited".to_owned(),
+        };
+        let message =
+            format!("{shown} {is}; choose the {kind} for this nginx, add the workload again and reload");
+        Err(BackendError::new(ErrorKind::Conflict, operation, message))
     }
 
     /// Makes the directory and the files that do not change with a switch. Returns whether something was written, which
@@ -114,7 +179,7 @@ impl Server {
     ///
     /// # Idempotence
     /// Preparing twice is preparing once.
-    pub async fn prepare(&self) -> Result<bool, BackendError> {
+    pub fn prepare(&self) -> Result<bool, BackendError> {
         let operation = "prepare the directory of nginx";
         let paths = &self.inner.paths;
         for directory in paths.directories() {
@@ -140,8 +205,8 @@ impl Server {
     ///
     /// # Idempotence
     /// Adding twice is adding once; what was applied since stays.
-    pub async fn add(&self, workload: &WorkloadId) -> Result<bool, BackendError> {
-        let mut changed = self.prepare().await?;
+    pub fn add(&self, workload: &WorkloadId) -> Result<bool, BackendError> {
+        let mut changed = self.prepare()?;
         let operation = format!("add workload {workload} to nginx");
         let (paths, settings) = (&self.inner.paths, &self.inner.settings);
         let kind = self.choice().kind;
@@ -153,7 +218,10 @@ impl Server {
             let config = config::build(workload, 0, &Split::EMPTY, settings).map_err(|problems| {
                 BackendError::new(ErrorKind::Unexpected, &operation, "the empty split").with_source(problems)
             })?;
-            let content = config::render(&config);
+            let content = config::render(&config).map_err(|unfaithful| {
+                BackendError::new(ErrorKind::Unexpected, &operation, "the empty split")
+                    .with_source(unfaithful)
+            })?;
             let file = WorkloadFile { epoch: Epoch::default(), generation: 0, split: Split::EMPTY, content };
             durable::replace(&operation, &path, file.text().as_bytes())?;
             changed = true;
@@ -169,7 +237,7 @@ impl Server {
     ///
     /// # Idempotence
     /// Removing twice is removing once.
-    pub async fn remove(&self, workload: &WorkloadId) -> Result<bool, BackendError> {
+    pub fn remove(&self, workload: &WorkloadId) -> Result<bool, BackendError> {
         let operation = format!("remove workload {workload} from nginx");
         let paths = &self.inner.paths;
         let all = [
@@ -223,6 +291,23 @@ impl Server {
             operation,
             format!("refused: {}", capped(&output.errors)),
         ))
+    }
+
+    /// Whether this worker is known to be of a configuration before the present one.
+    pub(crate) fn is_outdated(&self, worker: &Worker) -> bool {
+        self.inner.outdated.lock().contains(&(worker.pid, worker.start_time))
+    }
+
+    /// Remembers that the master has read the file with this generation.
+    pub(crate) fn note_signal(&self, workload: &WorkloadId, generation: u64) {
+        self.inner.signalled.lock().insert(workload.clone(), (generation, Instant::now()));
+    }
+
+    /// How long ago the master was made to read the file with this generation by this process.
+    pub(crate) fn since_signal(&self, workload: &WorkloadId, generation: u64) -> Option<Duration> {
+        let signalled = self.inner.signalled.lock();
+        let (of, at) = signalled.get(workload)?;
+        (*of == generation).then(|| at.elapsed())
     }
 
     /// Workers that answer though there is no master, in words.

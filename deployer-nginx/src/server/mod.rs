@@ -4,15 +4,16 @@ mod capabilities;
 mod command;
 mod control;
 mod handle;
+mod includes;
 mod lock;
 mod master;
 mod process;
 mod reload;
+mod staging;
 
 pub use capabilities::{Ability, ServerCapabilities, Version};
 pub(crate) use command::run;
 pub use control::ControlAnswer;
 pub use handle::Server;
-#[expect(unused_imports, reason = "the reload router takes it")]
 pub(crate) use lock::FileLock;
 pub use master::{Master, Worker, WorkerState};

@@ -16,7 +16,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{handle::Server, lock::FileLock, master::Master};
+use super::{
+    handle::{Identity, Server},
+    lock::FileLock,
+    master::{Master, Worker},
+};
 use crate::error::capped;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
@@ -88,12 +92,13 @@ impl Server {
         let deadline = Instant::now() + limit;
         let _lock = FileLock::take(operation, &self.paths().reload_lock(), limit).await?;
         let master = self.master().await?;
-        let before: HashSet<u32> = master.workers()?.iter().map(|worker| worker.pid).collect();
+        let before: HashSet<Identity> = master.workers()?.iter().map(identity).collect();
         let log = ErrorLog::open(&master);
         master.signal(Signal::HUP)?;
         *signals += 1;
         loop {
-            if master.workers()?.iter().any(|worker| !before.contains(&worker.pid)) {
+            if master.workers()?.iter().any(|worker| !before.contains(&identity(worker))) {
+                *self.inner.outdated.lock() = before;
                 return Ok(());
             }
             if let Some(words) = log.as_ref().and_then(ErrorLog::emergencies) {
@@ -113,6 +118,10 @@ impl Server {
             sleep(LOOK_AGAIN).await;
         }
     }
+}
+
+fn identity(worker: &Worker) -> Identity {
+    (worker.pid, worker.start_time)
 }
 
 /// What the master writes to its error log from now on.

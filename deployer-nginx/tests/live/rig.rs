@@ -50,8 +50,10 @@ impl LiveRig {
         address
     }
 
-    pub(crate) fn live(&self, workload: &WorkloadId) -> LiveRouter {
-        LiveRouter::new(self.own.server(), workload.clone())
+    /// Its router, with a location.
+    pub(crate) async fn live(&self, workload: &WorkloadId) -> LiveRouter {
+        self.address(workload).await;
+        LiveRouter::new(self.own.server().clone(), workload.clone())
     }
 }
 
@@ -67,7 +69,7 @@ pub(crate) fn context(workload: &WorkloadId) -> CallContext {
 #[async_trait]
 impl RouterRig for LiveRig {
     async fn router(&self, workload: &WorkloadId) -> Arc<dyn TrafficRouter> {
-        Arc::new(self.live(workload))
+        Arc::new(self.live(workload).await)
     }
 
     async fn members(&self, _workload: &WorkloadId, set: &SetId, count: usize) -> Vec<Member> {
@@ -83,6 +85,6 @@ impl RouterRig for LiveRig {
     }
 
     async fn clean_up(&self, workload: &WorkloadId) {
-        self.live(workload).forget(&context(workload)).await.unwrap();
+        self.live(workload).await.forget(&context(workload)).await.unwrap();
     }
 }

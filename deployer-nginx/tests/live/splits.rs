@@ -45,7 +45,12 @@ pub(crate) async fn proven(router: &dyn TrafficRouter, context: &CallContext, sp
 }
 
 /// Waits until so many requests are in flight at a member.
-pub(crate) async fn in_flight(router: &dyn TrafficRouter, context: &CallContext, member: &Member, wanted: u32) {
+pub(crate) async fn in_flight(
+    router: &dyn TrafficRouter,
+    context: &CallContext,
+    member: &Member,
+    wanted: u32,
+) {
     let deadline = Instant::now() + LIMIT;
     loop {
         let seen = router.in_flight(context, std::slice::from_ref(member)).await.unwrap();

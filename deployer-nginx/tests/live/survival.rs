@@ -49,7 +49,7 @@ async fn the_split_outlives_a_restart() {
     let split = all_to("v2", &members);
 
     let own = start(folder.path(), &web, listen).await;
-    let router = LiveRouter::new(own.server(), web.clone());
+    let router = LiveRouter::new(own.server().clone(), web.clone());
     switch(&router, &context, &Split::Maintenance(Maintenance::default())).await;
     let generation = switch(&router, &context, &split).await;
     own.stop().await.unwrap();
@@ -62,7 +62,7 @@ async fn the_split_outlives_a_restart() {
         let answer = get(listen, "/").await.unwrap();
         assert!(answer.status == 200 && answer.body.starts_with("v2-"), "{answer:?}");
         say(&format!("live, after a restart: the first request was answered in {:.1?}", begun.elapsed()));
-        let router = LiveRouter::new(own.server(), web.clone());
+        let router = LiveRouter::new(own.server().clone(), web.clone());
         assert_eq!(proven(&router, &context, &split).await, generation);
         let master = own.server().master().await.unwrap();
         if signal == "SIGTERM" {
@@ -70,7 +70,9 @@ async fn the_split_outlives_a_restart() {
         } else {
             let workers = master.workers().unwrap();
             kill(master.pid(), Signal::KILL);
-            workers.iter().for_each(|worker| kill(worker.pid, Signal::KILL));
+            for worker in &workers {
+                kill(worker.pid, Signal::KILL);
+            }
         }
         gone(listen).await;
         // While it is down nothing is made up.
@@ -86,7 +88,7 @@ async fn the_split_outlives_a_restart() {
 async fn the_split_and_what_is_in_flight_outlive_a_reload() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     let split = all_to("v1", &members);
     let address = rig.address(&web).await;
@@ -112,7 +114,7 @@ async fn the_split_and_what_is_in_flight_outlive_a_reload() {
 async fn what_was_accepted_and_not_told_is_told_by_the_next_look() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     let address = rig.address(&web).await;
     switch(&router, &context, &all_to("v1", &members)).await;
@@ -139,7 +141,7 @@ async fn what_was_accepted_and_not_told_is_told_by_the_next_look() {
 async fn an_edited_file_is_noticed_and_a_lost_one_is_replaced() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 2).await;
     let address = rig.address(&web).await;
     let split = all_to("v1", &members);
@@ -148,10 +150,9 @@ async fn an_edited_file_is_noticed_and_a_lost_one_is_replaced() {
     let state = rig.own.server().paths().state(&web);
     let text = fs::read_to_string(&state).unwrap();
     fs::write(&state, text.replace("tries 3", "tries 1")).unwrap();
-    for error in [
-        router.current(&context).await.unwrap_err(),
-        router.apply(&context, &split).await.unwrap_err(),
-    ] {
+    for error in
+        [router.current(&context).await.unwrap_err(), router.apply(&context, &split).await.unwrap_err()]
+    {
         assert_eq!(error.kind, ErrorKind::Conflict, "{error:?}");
         assert!(error.message.contains("edited by somebody else"), "{error}");
     }
@@ -165,7 +166,7 @@ async fn an_edited_file_is_noticed_and_a_lost_one_is_replaced() {
 async fn what_nginx_cannot_take_changes_nothing() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     let address = rig.address(&web).await;
     let split = all_to("v1", &members);
@@ -185,7 +186,10 @@ async fn what_nginx_cannot_take_changes_nothing() {
     ] {
         let answer = server.ask("PUT", "/live/web/split", text.as_bytes(), LIMIT).await;
         // What is far too long is cut off while it is sent.
-        assert!(answer.as_ref().map_or(status == 413, |answer| answer.status == status), "{answer:?} for {text:.200}");
+        assert!(
+            answer.as_ref().map_or(status == 413, |answer| answer.status == status),
+            "{answer:?} for {text:.200}"
+        );
     }
     for path in ["/live/web", "/live/../split", "/live/web/nothing", "/live/a%0ab/split"] {
         assert_eq!(server.ask("GET", path, b"", LIMIT).await.unwrap().status, 404, "{path}");
@@ -198,7 +202,7 @@ async fn what_nginx_cannot_take_changes_nothing() {
 async fn a_worker_that_is_killed_is_not_waited_for() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     let address = rig.address(&web).await;
     switch(&router, &context, &all_to("v1", &members)).await;
@@ -217,7 +221,7 @@ async fn a_worker_that_is_killed_is_not_waited_for() {
 async fn requests_that_end_elsewhere_are_counted_to_their_end() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     rig.address(&web).await;
     let nobody = member("v2-0001", "127.0.0.1:1".parse().unwrap());

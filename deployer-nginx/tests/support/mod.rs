@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{fmt::Write as _, net::SocketAddr, path::Path, time::Duration};
 
 use deployer_core::model::WorkloadId;
 use tokio::{
@@ -20,7 +20,7 @@ pub(crate) fn nginx() {
 }
 
 pub(crate) fn workload(name: &str) -> WorkloadId {
-    WorkloadId::new(name).unwrap()
+    WorkloadId::new(name).expect("a name")
 }
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) async fn get(to: SocketAddr, path: &str) -> Option<Got> {
 pub(crate) async fn request(to: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Option<Got> {
     let mut head = format!("GET {path} HTTP/1.0\r\nHost: test\r\n");
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     head.push_str("\r\n");
     let exchange = async {

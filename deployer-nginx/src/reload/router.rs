@@ -1,0 +1,243 @@
+//! A traffic router that replaces one file and reloads nginx.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use deployer_core::{
+    error::{BackendError, ErrorKind},
+    model::{InFlight, Member, Proof, RouterCapabilities, Split, TrafficView, WorkloadId},
+    ports::{CallContext, Changes, Result, TrafficRouter},
+};
+
+use super::{
+    acknowledge::{Acknowledged, acknowledge, marker},
+    in_flight, install, watch,
+};
+use crate::{
+    choice::RouterKind,
+    config::{self, WorkloadFile},
+    server::{FileLock, Server, WorkerState},
+};
+
+/// How long old workers may still answer after a reload that the master has acted on. It is some 100 ms; nobody is
+/// helped by another reload meanwhile.
+const OLD_MAY_ANSWER: Duration = Duration::from_secs(3);
+
+/// A traffic router that replaces one file and reloads nginx: works with any nginx. [`Server::add`] makes the files,
+/// and the configuration has to include them.
+///
+/// - **Proof**: the new generation answers so often in a row on new connections, and no old worker accepts any more.
+/// - **Requests in flight**: the connections from nginx to a member, unused ones included while it is in the split;
+///   once it left, at least the number of old workers that have not ended.
+/// - **A refusal** by nginx leaves the old file and the old configuration, and carries nginx's own words.
+/// - **Killed in between**: the file is what was accepted. [`current`](TrafficRouter::current) finishes what was begun.
+#[derive(Debug, Clone)]
+pub struct ReloadRouter {
+    server: Server,
+    workload: WorkloadId,
+    name: Arc<str>,
+}
+
+impl ReloadRouter {
+    /// The router of one workload.
+    pub fn new(server: Server, workload: WorkloadId) -> Self {
+        let name = format!("reloads of nginx for {workload}").into();
+        Self { server, workload, name }
+    }
+
+    fn operation(&self, context: &CallContext, verb: &str) -> Result<String> {
+        let operation = format!("{verb} {}", self.name);
+        if context.workload == self.workload {
+            return Ok(operation);
+        }
+        let message = format!("this router serves workload {}, not {}", self.workload, context.workload);
+        Err(BackendError::new(ErrorKind::InvalidInput, operation, message))
+    }
+
+    fn read(&self, operation: &str) -> Result<WorkloadFile> {
+        self.server.expect_kind(operation, &self.workload, RouterKind::Reload)?;
+        install::read(operation, self.server.paths(), &self.workload)
+    }
+
+    /// Does something with the disk where nobody waits for it, and holds the lock until it is done, also if the caller
+    /// is gone.
+    async fn on_disk(
+        &self,
+        operation: &str,
+        lock: FileLock,
+        work: impl FnOnce(&Server, &WorkloadId) -> Result<()> + Send + 'static,
+    ) -> Result<FileLock> {
+        let (server, workload) = (self.server.clone(), self.workload.clone());
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work(&server, &workload);
+            (lock, result)
+        });
+        let (lock, result) = done.await.map_err(|failed| {
+            BackendError::new(ErrorKind::Unexpected, operation, "the work on the disk was cut off")
+                .with_source(failed)
+        })?;
+        result.map(|()| lock)
+    }
+
+    /// Makes the master read the file that is there; puts the one before back if it refuses.
+    async fn take_effect(
+        &self,
+        operation: &str,
+        lock: FileLock,
+        before: Option<WorkloadFile>,
+        after: WorkloadFile,
+    ) -> Result<()> {
+        let generation = after.generation;
+        let Err(refusal) = self.server.reload().await else {
+            self.server.note_signal(&self.workload, generation);
+            return Ok(());
+        };
+        let wrap = |message: String| BackendError::new(refusal.kind, operation, message);
+        // It may still happen: whoever asks next finds out.
+        let (Some(before), false) = (before, refusal.kind == ErrorKind::TimedOut) else {
+            return Err(wrap(refusal.report()));
+        };
+        let old = before.generation;
+        let text = operation.to_owned();
+        let restored = self.on_disk(operation, lock, move |server, workload| {
+            install::restore(&text, server.paths(), workload, &before, &after)
+        });
+        if let Err(failed) = restored.await {
+            return Err(wrap(format!(
+                "{}; and the file before could not be put back: {}",
+                refusal.report(),
+                failed.report()
+            )));
+        }
+        let verdict = match marker(&self.server, &self.workload, self.server.settings().reload_deadline).await
+        {
+            Some((running, _)) if running == old => "the file before is back, and still answers".to_owned(),
+            Some((running, _)) => format!("the file before is back, but generation {running} answers"),
+            None => "the file before is back; nobody answers on the control socket".to_owned(),
+        };
+        Err(wrap(format!("{}; {verdict}", refusal.report())))
+    }
+
+    /// Finishes what somebody has begun: the file is there, and nginx answers another one.
+    async fn finish(&self, operation: &str, seen: &WorkloadFile, running: Option<u64>) -> Result<()> {
+        let recently = self.server.since_signal(&self.workload, seen.generation);
+        if recently.is_some_and(|ago| ago < OLD_MAY_ANSWER) {
+            return Ok(());
+        }
+        let lock = FileLock::try_take(operation, &self.server.paths().workload_lock(&self.workload))?;
+        // Who has the lock is about to reload.
+        let Some(lock) = lock else { return Ok(()) };
+        let file = self.read(operation)?;
+        if file.generation != seen.generation {
+            return Ok(());
+        }
+        tracing::info!(workload = %self.workload, generation = file.generation, ?running, "finishing a switch of nginx");
+        let before = install::previous(self.server.paths(), &self.workload)
+            .filter(|before| running == Some(before.generation));
+        self.take_effect(operation, lock, before, file).await
+    }
+}
+
+#[async_trait]
+impl TrafficRouter for ReloadRouter {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn capabilities(&self) -> RouterCapabilities {
+        RouterCapabilities {
+            weights: true,
+            header_routes: true,
+            cookie_routes: true,
+            maintenance: true,
+            members: true,
+            proves: true,
+            counts_in_flight: true,
+            fences: true,
+        }
+    }
+
+    async fn apply(&self, context: &CallContext, split: &Split) -> Result<()> {
+        let operation = self.operation(context, "switch")?;
+        let (paths, settings) = (self.server.paths(), self.server.settings());
+        let lock = FileLock::take(&operation, &paths.workload_lock(&self.workload), context.deadline).await?;
+        let before = self.read(&operation)?;
+        if context.epoch < before.epoch {
+            let message = format!("epoch {} is over: {} has been seen", context.epoch, before.epoch);
+            return Err(BackendError::new(ErrorKind::Conflict, operation, message));
+        }
+        let rendered = |generation| {
+            let wrong = |source: Box<dyn std::error::Error + Send + Sync>| {
+                BackendError::new(ErrorKind::InvalidInput, &operation, "nginx cannot express this split")
+                    .with_source(source)
+            };
+            let config = config::build(&self.workload, generation, split, settings);
+            config::render(&config.map_err(|problems| wrong(problems.into()))?)
+                .map_err(|unfaithful| wrong(unfaithful.into()))
+        };
+        if before.split == *split && before.content == rendered(before.generation)? {
+            if before.epoch != context.epoch {
+                let (text, epoch) = (operation.clone(), context.epoch);
+                let raise = move |server: &Server, workload: &WorkloadId| {
+                    install::raise(&text, server.paths(), workload, &before, epoch)
+                };
+                self.on_disk(&operation, lock, raise).await?;
+            }
+            return Ok(());
+        }
+        // A value that cannot be expressed is refused whether nginx runs or not.
+        rendered(0)?;
+        // Before anything is written: a switch that cannot take effect is none.
+        self.server.master().await?;
+        let running = marker(&self.server, &self.workload, settings.reload_deadline).await;
+        let running = running.map(|(generation, _)| generation);
+        let generation = install::next_generation(paths, &self.workload, before.generation, running);
+        let after = WorkloadFile {
+            epoch: context.epoch,
+            generation,
+            split: split.clone(),
+            content: rendered(generation)?,
+        };
+        self.server.test_candidate(&self.workload, &after.text()).await?;
+        let (text, old, new) = (operation.clone(), before.clone(), after.clone());
+        let lock = self
+            .on_disk(&operation, lock, move |server, workload| {
+                install::install(&text, server.paths(), workload, &old, &new)
+            })
+            .await?;
+        self.take_effect(&operation, lock, Some(before), after).await
+    }
+
+    async fn current(&self, context: &CallContext) -> Result<TrafficView> {
+        let operation = self.operation(context, "ask")?;
+        let file = self.read(&operation)?;
+        let acknowledged =
+            acknowledge(&self.server, &self.workload, file.generation, context.deadline).await?;
+        let proof = match acknowledged {
+            Acknowledged::Yes => Proof::Proven { generation: file.generation },
+            Acknowledged::Almost => Proof::Pending,
+            Acknowledged::Other(running) => {
+                self.finish(&operation, &file, running).await?;
+                Proof::Pending
+            }
+        };
+        Ok(TrafficView { split: file.split, proof })
+    }
+
+    async fn in_flight(&self, context: &CallContext, members: &[Member]) -> Result<Vec<InFlight>> {
+        let operation = self.operation(context, "count requests of")?;
+        let file = self.read(&operation)?;
+        let master = self.server.master().await?;
+        let workers = master.workers()?;
+        let is_old = |worker: &crate::server::Worker| {
+            worker.state == WorkerState::ShuttingDown || self.server.is_outdated(worker)
+        };
+        let old: Vec<_> = workers.iter().copied().filter(is_old).collect();
+        Ok(in_flight::count(&master, &old, &workers, &file.split, members))
+    }
+
+    async fn watch(&self, context: &CallContext) -> Result<Changes> {
+        self.operation(context, "watch")?;
+        Ok(watch::changes(self.server.clone(), self.workload.clone()).await)
+    }
+}
