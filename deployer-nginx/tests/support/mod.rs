@@ -58,8 +58,3 @@ pub(crate) async fn request(to: SocketAddr, path: &str, headers: &[(&str, &str)]
     };
     timeout(LIMIT, exchange).await.ok()?
 }
-
-#[expect(clippy::print_stdout, reason = "figures are for whoever reads the output")]
-pub(crate) fn say(text: &str) {
-    println!("{text}");
-}
