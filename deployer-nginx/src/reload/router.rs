@@ -167,10 +167,8 @@ impl ReloadRouter {
             return Ok(());
         };
         let wrap = |message: String| BackendError::new(refusal.kind, operation, message);
-        // It may still happen: whoever asks next finds out.
-        let (Some(before), false) = (before, refusal.kind == ErrorKind::TimedOut) else {
-            return Err(wrap(refusal.report()));
-        };
+        let Some(before) = before else { return Err(wrap(refusal.report())) };
+        // A master that is only slow reads the old file, or the new one: then whoever asks next has it read the old one.
         let old = before.file.generation;
         let text = operation.to_owned();
         let restored = self.on_disk(operation, lock, move |server, workload| {

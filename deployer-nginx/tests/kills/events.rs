@@ -6,12 +6,18 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Child,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::inotify::{self, CreateFlags, Reader, WatchFlags},
+};
 
 use crate::support::LIMIT;
+
+/// How often is looked whether the child has ended.
+const LOOK_AGAIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// What happens in directories, step by step.
 #[derive(Debug)]
@@ -61,8 +67,9 @@ impl Watch {
                         return None;
                     }
                     assert!(Instant::now() < deadline, "the child takes too long");
-                    // Short against a step, and no hot loop.
-                    std::thread::sleep(Duration::from_micros(50));
+                    let step = PollFd::new(&self.queue, PollFlags::IN);
+                    // Signals interrupt it; then it looks earlier.
+                    let _ = poll(&mut [step], Some(&LOOK_AGAIN));
                 }
                 Err(error) => panic!("{}", io::Error::from(error)),
             }
