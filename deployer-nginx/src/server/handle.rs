@@ -156,6 +156,7 @@ impl Server {
             let mode = if directory.starts_with(paths.run()) { 0o700 } else { 0o755 };
             durable::directory(operation, &directory, mode)?;
         }
+        durable::close_to_others(operation, &paths.run())?;
         durable::ensure(operation, &paths.http(), base::http(paths).as_bytes())
     }
 
