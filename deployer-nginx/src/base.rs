@@ -112,3 +112,40 @@ fn reloading(workload: &WorkloadId) -> String {
          proxy_pass http://${name}_upstream;\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::settings::Stickiness;
+
+    fn of(build: &str, settings: &NginxSettings) -> String {
+        let can = ServerCapabilities::read(build, Ok("")).unwrap();
+        location(&WorkloadId::new("web").unwrap(), &Paths::new("/etc"), settings, &can, RouterKind::Reload)
+    }
+
+    #[test]
+    fn connections_are_kept_over_a_reload_where_nginx_can() {
+        let settings = NginxSettings::default();
+        let old = of("nginx version: nginx/1.27.3", &settings);
+        assert!(!old.contains("keepalive_min_timeout"), "{old}");
+        let new = of("nginx version: nginx/1.27.4", &settings);
+        assert!(new.contains("keepalive_min_timeout 5000ms;"), "{new}");
+        let off = NginxSettings { keepalive_min_timeout: Duration::ZERO, ..settings };
+        assert!(!of("nginx version: nginx/1.27.4", &off).contains("keepalive_min_timeout"));
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_written() {
+        let plain = of("nginx version: nginx/1.22.1", &NginxSettings::default());
+        assert!(!plain.contains("Set-Cookie") && !plain.contains("proxy_buffering"), "{plain}");
+        let settings = NginxSettings {
+            stickiness: Some(Stickiness::default()),
+            buffering: false,
+            ..NginxSettings::default()
+        };
+        let text = of("nginx version: nginx/1.22.1", &settings);
+        assert!(text.contains("add_header Set-Cookie") && text.contains("proxy_buffering off;"), "{text}");
+    }
+}

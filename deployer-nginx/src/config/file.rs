@@ -56,6 +56,12 @@ impl WorkloadFile {
         Self::parse_rest(rest).ok_or(DamagedFile::Foreign)
     }
 
+    /// Reads what somebody edited, as far as it still says what it is.
+    pub(crate) fn parse_edited(text: &str) -> Option<Self> {
+        let (_, rest) = text.split_once("\n# sha256 ")?.1.split_once('\n')?;
+        Self::parse_rest(rest)
+    }
+
     fn parse_rest(rest: &str) -> Option<Self> {
         let (warning, rest) = rest.split_once('\n')?;
         let (epoch, rest) = rest.strip_prefix("# epoch ")?.split_once('\n')?;

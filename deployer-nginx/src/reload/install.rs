@@ -4,7 +4,7 @@ use std::{fs, io};
 
 use deployer_core::{
     error::{BackendError, ErrorKind},
-    model::{Epoch, WorkloadId},
+    model::{Epoch, Split, WorkloadId},
 };
 
 use crate::{
@@ -33,15 +33,50 @@ pub(super) fn read(
     WorkloadFile::parse(&text).map_err(|damaged| {
         let shown = path.display();
         let way_out = match damaged {
-            DamagedFile::Edited => format!(
-                "put back what {} has, or remove {shown} and add the workload again",
-                paths.previous(workload).display()
-            ),
-            DamagedFile::Foreign => format!("move {shown} away and add the workload again"),
+            DamagedFile::Edited => "undo the edit, or overwrite it on purpose",
+            DamagedFile::Foreign => "move it away and add the workload again, or overwrite it on purpose",
         };
         let message = format!("{shown}: {damaged}; it is not overwritten: {way_out}");
         BackendError::new(ErrorKind::Conflict, operation, message)
     })
+}
+
+/// The file before a switch.
+#[derive(Debug, Clone)]
+pub(super) struct Before {
+    /// What it says.
+    pub(super) file: WorkloadFile,
+    /// Its text, where it is not one of ours.
+    foreign: Option<String>,
+}
+
+impl Before {
+    pub(super) fn ours(file: WorkloadFile) -> Self {
+        Self { file, foreign: None }
+    }
+
+    /// Reads what can still be read of a file that somebody edited.
+    pub(super) fn foreign(paths: &Paths, workload: &WorkloadId) -> Self {
+        let text = fs::read_to_string(paths.workload(workload)).unwrap_or_default();
+        let nothing = WorkloadFile {
+            epoch: Epoch::default(),
+            generation: 0,
+            split: Split::EMPTY,
+            content: String::new(),
+        };
+        Self { file: WorkloadFile::parse_edited(&text).unwrap_or(nothing), foreign: Some(text) }
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.foreign.is_none()
+    }
+
+    /// Its text, at least of this epoch: whoever wrote that has been seen.
+    fn text(&self, epoch: Epoch) -> String {
+        self.foreign
+            .clone()
+            .unwrap_or_else(|| WorkloadFile { epoch: self.file.epoch.max(epoch), ..self.file.clone() }.text())
+    }
 }
 
 /// Replaces the file, and keeps the one before beside it.
@@ -49,10 +84,17 @@ pub(super) fn install(
     operation: &str,
     paths: &Paths,
     workload: &WorkloadId,
-    before: &WorkloadFile,
+    before: &Before,
     after: &WorkloadFile,
 ) -> Result<(), BackendError> {
-    durable::replace(operation, &paths.previous(workload), before.text().as_bytes())?;
+    let path = paths.workload(workload);
+    let text = before.text(Epoch::default());
+    if fs::read_to_string(&path).unwrap_or_default() != text {
+        let message =
+            format!("{}: it was edited by somebody else just now; it is not overwritten", path.display());
+        return Err(BackendError::new(ErrorKind::Conflict, operation, message));
+    }
+    durable::replace(operation, &paths.previous(workload), text.as_bytes())?;
     durable::replace(operation, &paths.workload(workload), after.text().as_bytes())
 }
 
@@ -68,17 +110,16 @@ pub(super) fn raise(
     durable::replace(operation, &paths.workload(workload), raised.text().as_bytes())
 }
 
-/// Puts the file before back, with the epoch of the one that nginx refused: whoever wrote that has been seen.
+/// Puts the file before back, and keeps the one that nginx refused.
 pub(super) fn restore(
     operation: &str,
     paths: &Paths,
     workload: &WorkloadId,
-    before: &WorkloadFile,
+    before: &Before,
     refused: &WorkloadFile,
 ) -> Result<(), BackendError> {
     durable::replace(operation, &paths.refused(workload), refused.text().as_bytes())?;
-    let back = WorkloadFile { epoch: before.epoch.max(refused.epoch), ..before.clone() };
-    durable::replace(operation, &paths.workload(workload), back.text().as_bytes())
+    durable::replace(operation, &paths.workload(workload), before.text(refused.epoch).as_bytes())
 }
 
 /// The file before the present one, if it is there and whole.

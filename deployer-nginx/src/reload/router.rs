@@ -11,7 +11,9 @@ use deployer_core::{
 
 use super::{
     acknowledge::{Acknowledged, acknowledge, marker},
-    in_flight, install, watch,
+    in_flight, install,
+    install::Before,
+    watch,
 };
 use crate::{
     choice::RouterKind,
@@ -22,6 +24,16 @@ use crate::{
 /// How long old workers may still answer after a reload that the master has acted on. It is some 100 ms; nobody is
 /// helped by another reload meanwhile.
 const OLD_MAY_ANSWER: Duration = Duration::from_secs(3);
+
+/// When a reload that changed nothing is tried once more: a person may have mended the configuration.
+const ANOTHER_TRY: Duration = Duration::from_secs(60);
+
+/// What to do with a file that somebody else edited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OnForeignEdit {
+    Refuse,
+    Overwrite,
+}
 
 /// A traffic router that replaces one file and reloads nginx: works with any nginx. [`Server::add`] makes the files,
 /// and the configuration has to include them.
@@ -54,6 +66,73 @@ impl ReloadRouter {
         Err(BackendError::new(ErrorKind::InvalidInput, operation, message))
     }
 
+    /// As [`apply`](TrafficRouter::apply), but also over a file that somebody else edited or removed. For a person who has
+    /// looked at it.
+    ///
+    /// # Errors
+    /// As for `apply`.
+    pub async fn overwrite(&self, context: &CallContext, split: &Split) -> Result<()> {
+        self.switch(context, split, OnForeignEdit::Overwrite).await
+    }
+
+    async fn switch(&self, context: &CallContext, split: &Split, on_edit: OnForeignEdit) -> Result<()> {
+        let operation = self.operation(context, "switch")?;
+        let (paths, settings) = (self.server.paths(), self.server.settings());
+        let lock = FileLock::take(&operation, &paths.workload_lock(&self.workload), context.deadline).await?;
+        let before = match (self.read(&operation), on_edit) {
+            (Ok(file), _) => Before::ours(file),
+            (Err(error), OnForeignEdit::Refuse) => return Err(error),
+            (Err(_), OnForeignEdit::Overwrite) => Before::foreign(paths, &self.workload),
+        };
+        if context.epoch < before.file.epoch {
+            let message = format!("epoch {} is over: {} has been seen", context.epoch, before.file.epoch);
+            return Err(BackendError::new(ErrorKind::Conflict, operation, message));
+        }
+        let rendered = |generation| {
+            let wrong = |source: Box<dyn std::error::Error + Send + Sync>| {
+                BackendError::new(ErrorKind::InvalidInput, &operation, "nginx cannot express this split")
+                    .with_source(source)
+            };
+            let config = config::build(&self.workload, generation, split, settings);
+            config::render(&config.map_err(|problems| wrong(problems.into()))?)
+                .map_err(|unfaithful| wrong(unfaithful.into()))
+        };
+        let same = before.is_ours()
+            && before.file.split == *split
+            && before.file.content == rendered(before.file.generation)?;
+        if same {
+            if before.file.epoch != context.epoch {
+                let (text, epoch) = (operation.clone(), context.epoch);
+                let raise = move |server: &Server, workload: &WorkloadId| {
+                    install::raise(&text, server.paths(), workload, &before.file, epoch)
+                };
+                self.on_disk(&operation, lock, raise).await?;
+            }
+            return Ok(());
+        }
+        // A value that cannot be expressed is refused whether nginx runs or not.
+        rendered(0)?;
+        // Before anything is written: a switch that cannot take effect is none.
+        self.server.master().await?;
+        let running = marker(&self.server, &self.workload, settings.reload_deadline).await;
+        let running = running.map(|(generation, _)| generation);
+        let generation = install::next_generation(paths, &self.workload, before.file.generation, running);
+        let after = WorkloadFile {
+            epoch: context.epoch,
+            generation,
+            split: split.clone(),
+            content: rendered(generation)?,
+        };
+        self.server.test_candidate(&self.workload, &after.text()).await?;
+        let (text, old, new) = (operation.clone(), before.clone(), after.clone());
+        let lock = self
+            .on_disk(&operation, lock, move |server, workload| {
+                install::install(&text, server.paths(), workload, &old, &new)
+            })
+            .await?;
+        self.take_effect(&operation, lock, Some(before), after).await
+    }
+
     fn read(&self, operation: &str) -> Result<WorkloadFile> {
         self.server.expect_kind(operation, &self.workload, RouterKind::Reload)?;
         install::read(operation, self.server.paths(), &self.workload)
@@ -84,7 +163,7 @@ impl ReloadRouter {
         &self,
         operation: &str,
         lock: FileLock,
-        before: Option<WorkloadFile>,
+        before: Option<Before>,
         after: WorkloadFile,
     ) -> Result<()> {
         let generation = after.generation;
@@ -93,11 +172,9 @@ impl ReloadRouter {
             return Ok(());
         };
         let wrap = |message: String| BackendError::new(refusal.kind, operation, message);
-        // It may still happen: whoever asks next finds out.
-        let (Some(before), false) = (before, refusal.kind == ErrorKind::TimedOut) else {
-            return Err(wrap(refusal.report()));
-        };
-        let old = before.generation;
+        let Some(before) = before else { return Err(wrap(refusal.report())) };
+        // A master that is only slow reads the old file, or the new one: then whoever asks next has it read the old one.
+        let old = before.file.generation;
         let text = operation.to_owned();
         let restored = self.on_disk(operation, lock, move |server, workload| {
             install::restore(&text, server.paths(), workload, &before, &after)
@@ -118,11 +195,28 @@ impl ReloadRouter {
         Err(wrap(format!("{}; {verdict}", refusal.report())))
     }
 
+    /// The master has reloaded, and new connections still get something else.
+    fn unheard(&self, operation: &str, generation: u64, running: Option<u64>) -> BackendError {
+        let settings = self.server.settings();
+        let what = running
+            .map_or_else(|| "nobody answers".to_owned(), |running| format!("generation {running} answers"));
+        let message = format!(
+            "nginx has read its configuration, and {what} on {} instead of generation {generation}; is {} what it reads, \
+             and does that include {}?",
+            self.server.paths().control_socket().display(),
+            settings.main_config.display(),
+            self.server.paths().http().display()
+        );
+        BackendError::new(ErrorKind::Unavailable, operation, message)
+    }
+
     /// Finishes what somebody has begun: the file is there, and nginx answers another one.
     async fn finish(&self, operation: &str, seen: &WorkloadFile, running: Option<u64>) -> Result<()> {
-        let recently = self.server.since_signal(&self.workload, seen.generation);
-        if recently.is_some_and(|ago| ago < OLD_MAY_ANSWER) {
-            return Ok(());
+        match self.server.since_signal(&self.workload, seen.generation) {
+            Some(ago) if ago < OLD_MAY_ANSWER => return Ok(()),
+            // Another reload would be read from the same place.
+            Some(ago) if ago < ANOTHER_TRY => return Err(self.unheard(operation, seen.generation, running)),
+            _ => {}
         }
         let lock = FileLock::try_take(operation, &self.server.paths().workload_lock(&self.workload))?;
         // Who has the lock is about to reload.
@@ -133,7 +227,8 @@ impl ReloadRouter {
         }
         tracing::info!(workload = %self.workload, generation = file.generation, ?running, "finishing a switch of nginx");
         let before = install::previous(self.server.paths(), &self.workload)
-            .filter(|before| running == Some(before.generation));
+            .filter(|before| running == Some(before.generation))
+            .map(Before::ours);
         self.take_effect(operation, lock, before, file).await
     }
 }
@@ -158,54 +253,7 @@ impl TrafficRouter for ReloadRouter {
     }
 
     async fn apply(&self, context: &CallContext, split: &Split) -> Result<()> {
-        let operation = self.operation(context, "switch")?;
-        let (paths, settings) = (self.server.paths(), self.server.settings());
-        let lock = FileLock::take(&operation, &paths.workload_lock(&self.workload), context.deadline).await?;
-        let before = self.read(&operation)?;
-        if context.epoch < before.epoch {
-            let message = format!("epoch {} is over: {} has been seen", context.epoch, before.epoch);
-            return Err(BackendError::new(ErrorKind::Conflict, operation, message));
-        }
-        let rendered = |generation| {
-            let wrong = |source: Box<dyn std::error::Error + Send + Sync>| {
-                BackendError::new(ErrorKind::InvalidInput, &operation, "nginx cannot express this split")
-                    .with_source(source)
-            };
-            let config = config::build(&self.workload, generation, split, settings);
-            config::render(&config.map_err(|problems| wrong(problems.into()))?)
-                .map_err(|unfaithful| wrong(unfaithful.into()))
-        };
-        if before.split == *split && before.content == rendered(before.generation)? {
-            if before.epoch != context.epoch {
-                let (text, epoch) = (operation.clone(), context.epoch);
-                let raise = move |server: &Server, workload: &WorkloadId| {
-                    install::raise(&text, server.paths(), workload, &before, epoch)
-                };
-                self.on_disk(&operation, lock, raise).await?;
-            }
-            return Ok(());
-        }
-        // A value that cannot be expressed is refused whether nginx runs or not.
-        rendered(0)?;
-        // Before anything is written: a switch that cannot take effect is none.
-        self.server.master().await?;
-        let running = marker(&self.server, &self.workload, settings.reload_deadline).await;
-        let running = running.map(|(generation, _)| generation);
-        let generation = install::next_generation(paths, &self.workload, before.generation, running);
-        let after = WorkloadFile {
-            epoch: context.epoch,
-            generation,
-            split: split.clone(),
-            content: rendered(generation)?,
-        };
-        self.server.test_candidate(&self.workload, &after.text()).await?;
-        let (text, old, new) = (operation.clone(), before.clone(), after.clone());
-        let lock = self
-            .on_disk(&operation, lock, move |server, workload| {
-                install::install(&text, server.paths(), workload, &old, &new)
-            })
-            .await?;
-        self.take_effect(&operation, lock, Some(before), after).await
+        self.switch(context, split, OnForeignEdit::Refuse).await
     }
 
     async fn current(&self, context: &CallContext) -> Result<TrafficView> {

@@ -126,14 +126,28 @@ impl Server {
     /// `Unavailable` if nginx does not run; the message names workers of a dead master that still serve. `Conflict` if
     /// the pid file holds the number of another process, `PermissionDenied` if this user may not look at it.
     pub async fn master(&self) -> Result<Master, BackendError> {
-        let found = Master::find(&self.inner.settings);
-        let Err(mut error) = found else { return found };
-        if let Some(orphans) = self.orphans().await {
+        let answering = self.answering_worker().await;
+        let mut error = match (Master::find(&self.inner.settings), answering) {
+            (Ok(master), Some((pid, parent))) if parent != master.pid() => BackendError::new(
+                ErrorKind::Conflict,
+                "find the master of nginx",
+                format!(
+                    "{} names master {}, but worker {pid}, which answers on {}, is not its child: it is the pid file of \
+                     another nginx",
+                    self.inner.settings.pid_file.display(),
+                    master.pid(),
+                    self.inner.paths.control_socket().display()
+                ),
+            ),
+            (Ok(master), _) => return Ok(master),
+            (Err(error), _) => error,
+        };
+        if let Some(orphans) = answering.and_then(|(pid, parent)| orphans(pid, parent)) {
             error.kind = ErrorKind::Conflict;
             let _ = write!(
                 error.message,
-                "; {orphans} of a master that is gone still serve the old configuration: end them (kill -QUIT) and \
-                 start nginx"
+                "; workers {orphans} of a master that is gone still serve the old configuration: end them \
+                 (kill -QUIT) and start nginx"
             );
         }
         Err(error)
@@ -187,6 +201,7 @@ impl Server {
             let mode = if directory.starts_with(paths.run()) { 0o700 } else { 0o755 };
             durable::directory(operation, &directory, mode)?;
         }
+        durable::close_to_others(operation, &paths.run())?;
         let mut changed = false;
         if self.choice().kind == RouterKind::Live {
             for (name, code) in live::LUA {
@@ -310,23 +325,29 @@ impl Server {
         (*of == generation).then(|| at.elapsed())
     }
 
-    /// Workers that answer though there is no master, in words.
-    async fn orphans(&self) -> Option<String> {
+    /// The worker that answers on the control socket, and its parent.
+    async fn answering_worker(&self) -> Option<(u32, u32)> {
         let answer = self.ask("GET", "/server", b"", Duration::from_secs(1)).await.ok()?;
-        let pid: u32 = answer.body.trim().parse().ok()?;
-        let parent = process::Stat::read(pid).ok()?.parent;
-        let is_sibling = |candidate: &u32| {
-            process::Stat::read(*candidate).is_ok_and(|stat| stat.parent == parent && stat.lives())
-                && process::title(*candidate).is_ok_and(|title| title.starts_with("nginx: worker process"))
-        };
-        let mut pids: Vec<u32> = process::all().ok()?.into_iter().filter(is_sibling).collect();
-        if !pids.contains(&pid) {
-            pids.push(pid);
-        }
-        pids.sort_unstable();
-        let list = pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        Some(format!("workers {list}"))
+        let pid = answer.body.trim().parse().ok()?;
+        Some((pid, process::Stat::read(pid).ok()?.parent))
     }
+}
+
+/// The numbers of a worker and its siblings, if their parent is no master.
+fn orphans(pid: u32, parent: u32) -> Option<String> {
+    if process::title(parent).is_ok_and(|title| title.starts_with("nginx: master process")) {
+        return None;
+    }
+    let is_sibling = |candidate: &u32| {
+        process::Stat::read(*candidate).is_ok_and(|stat| stat.parent == parent && stat.lives())
+            && process::title(*candidate).is_ok_and(|title| title.starts_with("nginx: worker process"))
+    };
+    let mut pids: Vec<u32> = process::all().ok()?.into_iter().filter(is_sibling).collect();
+    if !pids.contains(&pid) {
+        pids.push(pid);
+    }
+    pids.sort_unstable();
+    Some(pids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
 /// The arguments that make nginx read the configuration of the running one.

@@ -141,29 +141,47 @@ impl ErrorLog {
         is_file.then(|| Self { pid: master.pid(), from: metadata.len() })
     }
 
-    /// What kept the master from reloading.
+    /// What kept the master from reloading, once it has given up.
     fn emergencies(&self) -> Option<String> {
         const MOST: u64 = 256 * 1024;
-        // It writes a new one where its error log has another name now.
+        // It writes a new one where its error log was rotated.
         let mut file = File::open(format!("/proc/{}/fd/2", self.pid)).ok()?;
-        file.seek(SeekFrom::Start(self.from)).ok()?;
+        let from = if file.metadata().ok()?.len() < self.from { 0 } else { self.from };
+        file.seek(SeekFrom::Start(from)).ok()?;
         let mut text = Vec::new();
         file.take(MOST).read_to_end(&mut text).ok()?;
-        let text = String::from_utf8_lossy(&text);
-        let of_master = format!(" {}#", self.pid);
-        let is_one = |line: &&str| line.contains("[emerg]") && line.contains(&of_master);
-        let lines: Vec<&str> = text.lines().filter(is_one).map(without_time).collect();
-        // Binding is tried five times, and complained about each time.
-        let mut distinct: Vec<&str> = Vec::new();
-        for line in lines {
-            if !distinct.contains(&line) {
-                distinct.push(line);
-            }
-        }
-        (!distinct.is_empty()).then(|| capped(&distinct.join("\n")))
+        given_up(&String::from_utf8_lossy(&text), self.pid)
     }
 }
 
-fn without_time(line: &str) -> &str {
-    line.find("[emerg]").map_or(line, |start| &line[start..])
+/// What a master says for the last time. It tries to bind a socket again and again, and complains about each.
+fn given_up(log: &str, pid: u32) -> Option<String> {
+    let of_master = format!(" {pid}#");
+    let mut lines: Vec<&str> = Vec::new();
+    for line in log.lines().filter(|line| line.contains(&of_master)) {
+        let Some(start) = line.find("[emerg]") else { continue };
+        if !lines.contains(&&line[start..]) {
+            lines.push(&line[start..]);
+        }
+    }
+    let is_last = lines.iter().any(|line| !line.contains(": bind() to "));
+    is_last.then(|| capped(&lines.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_that_still_tries_has_not_given_up() {
+        let bind =
+            "2026/01/01 10:00:00 [emerg] 7#7: bind() to 127.0.0.1:80 failed (98: Address already in use)\n";
+        let last = "2026/01/01 10:00:02 [emerg] 7#7: still could not bind()\n";
+        assert_eq!(given_up(&bind.repeat(3), 7), None);
+        let words = given_up(&format!("{}{last}", bind.repeat(5)), 7).unwrap();
+        assert!(words.contains("bind() to 127.0.0.1:80") && words.contains("still could not"), "{words}");
+        assert_eq!(words.matches("bind() to").count(), 1);
+        assert_eq!(given_up(&format!("{bind}{last}"), 8), None, "another process");
+        assert_eq!(given_up("2026/01/01 10:00:00 [alert] 7#7: worker exited", 7), None);
+    }
 }

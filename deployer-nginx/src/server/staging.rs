@@ -45,7 +45,7 @@ impl Server {
         let (main, copies) = match staging.build(workload, text) {
             Ok(built) => built,
             // Where the main file cannot be read as configuration nginx has better words for it.
-            Err(error) if error.kind == ErrorKind::InvalidInput => {
+            Err(error) if error.kind == ErrorKind::InvalidInput && !self.main_can_be_read() => {
                 self.test().await?;
                 return Err(error);
             }
@@ -67,6 +67,10 @@ impl Server {
         });
         let message = format!("refused, nothing was changed: {}", capped(&words));
         Err(BackendError::new(ErrorKind::Unavailable, operation, message))
+    }
+
+    fn main_can_be_read(&self) -> bool {
+        fs::read_to_string(&self.settings().main_config).is_ok_and(|text| syntax::parse(&text).is_ok())
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+mod stage;
+
 use std::{fmt::Write as _, net::SocketAddr, path::Path, time::Duration};
 
 use deployer_core::model::WorkloadId;
@@ -10,6 +12,9 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+
+#[allow(unused_imports, reason = "each test program uses a part of it")]
+pub(crate) use stage::{Stage, all_to, context, proven, serves, share, snapshot};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 

@@ -11,7 +11,7 @@ use deployer_core::{
     model::{DeploymentId, Epoch, Member, Proof, Share, Split, WorkloadId},
     ports::CallContext,
 };
-use deployer_nginx::{NginxSettings, OwnServer, OwnSettings, RouterKind};
+use deployer_nginx::{NginxSettings, OwnServer, OwnSettings, RouterKind, WorkerState};
 use deployer_testkit::app::AppSettings;
 use serde::Serialize;
 
@@ -75,7 +75,9 @@ struct Live {
 impl Live {
     async fn workers(&self) -> Result<Vec<u32>, Failure> {
         let workers = self.own.server().master().await?.workers()?;
-        Ok(workers.iter().map(|worker| worker.pid).collect())
+        // Those of the configuration before the first workload are just ending.
+        let serving = workers.iter().filter(|worker| worker.state == WorkerState::Serving);
+        Ok(serving.map(|worker| worker.pid).collect())
     }
 }
 
