@@ -28,13 +28,19 @@ impl LiveRig {
     }
 
     pub(crate) async fn with(settings: NginxSettings) -> Self {
+        Self::tuned(settings, 2, "").await
+    }
+
+    /// With so many workers, and with more configuration.
+    pub(crate) async fn tuned(settings: NginxSettings, worker_processes: u16, extra: &str) -> Self {
         nginx();
         let folder = tempfile::tempdir().unwrap();
         // So that the head of an answer comes before its body, which tells who holds a request.
         std::fs::create_dir(folder.path().join("http.d")).unwrap();
-        std::fs::write(folder.path().join("http.d/test.conf"), "postpone_output 0;\n").unwrap();
+        let extra = format!("postpone_output 0;\n{extra}");
+        std::fs::write(folder.path().join("http.d/test.conf"), extra).unwrap();
         let nginx = NginxSettings { router: Some(RouterKind::Live), ..settings };
-        let settings = OwnSettings { nginx, ..OwnSettings::new(folder.path()) };
+        let settings = OwnSettings { nginx, worker_processes, ..OwnSettings::new(folder.path()) };
         let own = OwnServer::start(settings, &[]).await.unwrap();
         Self { own, backends: Backends::new(), listeners: Mutex::default(), _folder: folder }
     }

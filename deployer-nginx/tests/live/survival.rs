@@ -159,7 +159,24 @@ async fn an_edited_file_is_noticed_and_a_lost_one_is_replaced() {
     assert_eq!(get(address, "/").await.unwrap().status, 200, "nginx has what it had");
     fs::remove_file(&state).unwrap();
     // The number goes on where nginx is, so that nobody takes the new split for an old one.
-    assert!(switch(&router, &context, &split).await > generation);
+    let generation = {
+        let next = switch(&router, &context, &split).await;
+        assert!(next > generation, "{next} after {generation}");
+        next
+    };
+    fs::remove_file(&state).unwrap();
+    assert_eq!(proven(&router, &context, &split).await, generation);
+    assert!(state.exists(), "it is written again");
+    router.forget(&context).await.unwrap();
+    assert_eq!(proven(&router, &context, &Split::EMPTY).await, 0);
+    assert_eq!(get(address, "/").await.unwrap().status, 503);
+    let mut old_master = rig.own.server().settings().pid_file.clone().into_os_string();
+    old_master.push(".oldbin");
+    fs::write(&old_master, "1").unwrap();
+    let error = router.apply(&context, &split).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
+    fs::remove_file(&old_master).unwrap();
+    switch(&router, &context, &split).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -194,6 +211,40 @@ async fn what_nginx_cannot_take_changes_nothing() {
     for path in ["/live/web", "/live/../split", "/live/web/nothing", "/live/a%0ab/split"] {
         assert_eq!(server.ask("GET", path, b"", LIMIT).await.unwrap().status, 404, "{path}");
     }
+    assert_eq!(proven(&router, &context, &split).await, generation);
+    assert_eq!(get(address, "/").await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_memory_refuses_and_keeps_the_split_before() {
+    let rig = LiveRig::start().await;
+    let web = workload("web");
+    let (context, router) = (context(&web), rig.live(&web).await);
+    let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
+    let address = rig.address(&web).await;
+    let split = all_to("v1", &members);
+    let generation = switch(&router, &context, &split).await;
+    let server = rig.own.server();
+    let before = fs::read_to_string(server.paths().state(&web)).unwrap();
+    // Room for each is asked for as a whole, so that some is left at last, and then smaller ones.
+    let mut number = 0;
+    for lines in [200_000, 20_000, 2000, 200, 20] {
+        let text = before.replace("end\n", &format!("{}end\n", "tries 3\n".repeat(lines)));
+        loop {
+            number += 1;
+            let path = format!("/live/filler-{number}/split");
+            let answer = server.ask("PUT", &path, text.as_bytes(), LIMIT).await.unwrap();
+            if answer.status == 507 {
+                break;
+            }
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    }
+    let many =
+        [members.clone(), (1..200).map(|n| member(&format!("v2-{n}"), ([127, 0, 0, 1], n).into())).collect()];
+    let error = router.apply(&context, &all_to("v2", &many.concat())).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Unavailable && error.message.contains("no memory"), "{error:?}");
+    assert_eq!(fs::read_to_string(server.paths().state(&web)).unwrap(), before, "the file is as before");
     assert_eq!(proven(&router, &context, &split).await, generation);
     assert_eq!(get(address, "/").await.unwrap().status, 200);
 }

@@ -11,7 +11,7 @@ use deployer_core::{
     model::{DeploymentId, Epoch, Member, Proof, Share, Split, WorkloadId},
     ports::CallContext,
 };
-use deployer_nginx::{NginxSettings, OwnServer, OwnSettings, RouterKind, WorkerState};
+use deployer_nginx::{NginxSettings, OwnServer, OwnSettings, RouterKind};
 use deployer_testkit::app::AppSettings;
 use serde::Serialize;
 
@@ -21,6 +21,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// As many unused connections to members as the plain one keeps.
 const KEEPALIVE: u32 = 64;
+/// As many workers as the plain one has.
+const WORKERS: u16 = 2;
 
 /// What was measured, in microseconds of CPU time a request.
 #[derive(Debug, Serialize)]
@@ -74,10 +76,15 @@ struct Live {
 
 impl Live {
     async fn workers(&self) -> Result<Vec<u32>, Failure> {
-        let workers = self.own.server().master().await?.workers()?;
         // Those of the configuration before the first workload are just ending.
-        let serving = workers.iter().filter(|worker| worker.state == WorkerState::Serving);
-        Ok(serving.map(|worker| worker.pid).collect())
+        for _ in 0..500 {
+            let workers = self.own.server().master().await?.workers()?;
+            if workers.len() == usize::from(WORKERS) {
+                return Ok(workers.iter().map(|worker| worker.pid).collect());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err("workers of the configuration before do not end".into())
     }
 }
 
@@ -94,7 +101,11 @@ async fn start_live(
         ..NginxSettings::default()
     };
     std::fs::create_dir(&directory)?;
-    let own = OwnServer::start(OwnSettings { nginx, ..OwnSettings::new(directory) }, &[]).await?;
+    let own = OwnServer::start(
+        OwnSettings { nginx, worker_processes: WORKERS, ..OwnSettings::new(directory) },
+        &[],
+    )
+    .await?;
     let workload = WorkloadId::new("cpu")?;
     let address = own.add(&workload, ([127, 0, 0, 1], 0).into()).await?;
     let context = CallContext {
