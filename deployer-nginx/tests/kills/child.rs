@@ -5,11 +5,8 @@ use std::{
     time::Duration,
 };
 
-use deployer_core::{
-    model::{Split, WorkloadId},
-    ports::TrafficRouter as _,
-};
-use deployer_nginx::{NginxSettings, ReloadRouter, Server};
+use deployer_core::model::{Split, WorkloadId};
+use deployer_nginx::{NginxSettings, Server};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{context, proven};
@@ -44,11 +41,11 @@ pub(crate) fn run_if_asked() -> Option<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let switched = runtime.block_on(async {
         let server = Server::find(order.settings).await.unwrap();
-        let router = ReloadRouter::new(server, order.workload.clone());
+        let router = server.router(order.workload.clone());
         let context = context(&order.workload, order.epoch);
         let switched = router.apply(&context, &order.split).await.is_ok();
         if switched {
-            proven(&router, &context, &order.split).await;
+            proven(&*router, &context, &order.split).await;
         }
         switched
     });

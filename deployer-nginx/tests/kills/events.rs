@@ -6,7 +6,7 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Child,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -43,7 +43,12 @@ impl Watch {
 
     /// Kills the child right after this many steps, and says what the last one was. `None` if it ended by itself
     /// before.
-    pub(crate) fn kill_after(&self, steps: usize, mut child: Child) -> Option<String> {
+    pub(crate) fn kill_after(&self, steps: usize, child: Child) -> Option<String> {
+        self.kill_later(steps, Duration::ZERO, child)
+    }
+
+    /// The same, and so much later.
+    pub(crate) fn kill_later(&self, steps: usize, later: Duration, mut child: Child) -> Option<String> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = Reader::new(&self.queue, &mut buffer);
         let deadline = Instant::now() + LIMIT;
@@ -53,6 +58,7 @@ impl Watch {
                 Ok(event) => {
                     seen += 1;
                     if seen == steps {
+                        std::thread::sleep(later);
                         child.kill().unwrap();
                         child.wait().unwrap();
                         let place = self.places.iter().find(|(number, _)| *number == event.wd());

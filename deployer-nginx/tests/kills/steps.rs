@@ -25,7 +25,7 @@ fn places(stage: &Stage) -> Vec<PathBuf> {
     places
 }
 
-fn block_on(body: impl Future<Output = ()>) {
+pub(super) fn block_on(body: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

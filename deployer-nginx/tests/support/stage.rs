@@ -10,7 +10,7 @@ use std::{
 use deployer_core::{
     error::BackendError,
     model::{Epoch, Member, Proof, SetId, Share, Split, TrafficView, WorkloadId},
-    ports::{CallContext, TrafficRouter as _},
+    ports::{CallContext, TrafficRouter},
 };
 use deployer_nginx::{NginxSettings, OwnServer, OwnSettings, ReloadRouter, RouterKind, Server};
 use deployer_testkit::conformance::{Ask, Backends};
@@ -111,7 +111,7 @@ pub(crate) fn all_to(set: &str, members: &[Member]) -> Split {
 }
 
 /// Waits until a router proves this split.
-pub(crate) async fn proven(router: &ReloadRouter, context: &CallContext, split: &Split) -> TrafficView {
+pub(crate) async fn proven(router: &dyn TrafficRouter, context: &CallContext, split: &Split) -> TrafficView {
     let deadline = Instant::now() + LIMIT;
     loop {
         let view = router.current(context).await.expect("a view");
