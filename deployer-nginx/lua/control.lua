@@ -33,6 +33,14 @@ local function get(name)
     return answer(200, entry.generation .. " " .. entry.split.stamp)
 end
 
+local function whole(name)
+    local found = workloads.text(name)
+    if not found then
+        return answer(404, "nothing was accepted")
+    end
+    return answer(200, found)
+end
+
 local function busy(name)
     local members = {}
     for line in (body() or ""):gmatch("([^\n]+)\n") do
@@ -77,6 +85,7 @@ local handlers = {
     ["PUT split"] = put,
     ["GET split"] = get,
     ["DELETE split"] = delete,
+    ["GET text"] = whole,
     ["POST busy"] = busy,
     ["GET counts"] = counts,
     ["GET changes"] = changes,

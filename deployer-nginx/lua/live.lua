@@ -53,7 +53,7 @@ function live.own_answer(name, part)
     local maintenance = split and split.maintenance
     if part == "message" then
         ngx.header["Content-Type"] = "text/plain; charset=utf-8"
-        return maintenance and maintenance.message or "no set serves this request\n"
+        return maintenance and maintenance.message or "no instance serves"
     end
     return maintenance and maintenance.retry_after or ""
 end

@@ -10,15 +10,15 @@ use crate::{
 
 /// What the configuration includes in `http {}`: the control server, and the files of the workloads.
 pub(crate) fn http(paths: &Paths, settings: &NginxSettings, kind: RouterKind) -> String {
-    http_with(paths, &paths.workloads(), settings, kind)
+    http_with(paths, settings, kind, &paths.workloads())
 }
 
 /// The same with the files of the workloads in another directory.
 pub(crate) fn http_with(
     paths: &Paths,
-    workloads: &Path,
     settings: &NginxSettings,
     kind: RouterKind,
+    workloads: &Path,
 ) -> String {
     let (before, inside) = match kind {
         RouterKind::Reload => (String::new(), String::new()),
@@ -65,7 +65,7 @@ pub(crate) fn location(
         RouterKind::Live => live::location(workload, paths),
     };
     let mut text = format!(
-        "# Written by deployer; include it in the location of {workload}.\n{head}\
+        "{}{workload}.\n{head}\
          proxy_http_version 1.1;\n\
          proxy_set_header Host $deployer_host;\n\
          proxy_set_header X-Real-IP $remote_addr;\n\
@@ -76,6 +76,7 @@ pub(crate) fn location(
          proxy_connect_timeout {}ms;\n\
          proxy_next_upstream error timeout;\n\
          proxy_next_upstream_tries {};\n",
+        first_words(kind),
         settings.connect_timeout.as_millis(),
         settings.tries,
     );
@@ -83,13 +84,21 @@ pub(crate) fn location(
         text.push_str("proxy_buffering off;\n");
     }
     if settings.stickiness.is_some() && kind == RouterKind::Reload {
-        let name = names::workload(workload);
-        let _ = writeln!(text, "add_header Set-Cookie ${name}_cookie always;");
+        let _ = writeln!(text, "add_header Set-Cookie ${}_cookie always;", names::workload(workload));
     }
     if can.keepalive_min_timeout.available && !settings.keepalive_min_timeout.is_zero() {
         let _ = writeln!(text, "keepalive_min_timeout {}ms;", settings.keepalive_min_timeout.as_millis());
     }
     text
+}
+
+/// For which kind of router a location is; `None` if it is not ours.
+pub(crate) fn kind_of(location: &str) -> Option<RouterKind> {
+    [RouterKind::Reload, RouterKind::Live].into_iter().find(|kind| location.starts_with(&first_words(*kind)))
+}
+
+fn first_words(kind: RouterKind) -> String {
+    format!("# Written by deployer for its {kind}; include it in the location of ")
 }
 
 /// Answers and members as the file of the workload has them.
@@ -102,4 +111,41 @@ fn reloading(workload: &WorkloadId) -> String {
          return 503 \"${name}_message\";\n}}\n\
          proxy_pass http://${name}_upstream;\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::settings::Stickiness;
+
+    fn of(build: &str, settings: &NginxSettings) -> String {
+        let can = ServerCapabilities::read(build, Ok("")).unwrap();
+        location(&WorkloadId::new("web").unwrap(), &Paths::new("/etc"), settings, &can, RouterKind::Reload)
+    }
+
+    #[test]
+    fn connections_are_kept_over_a_reload_where_nginx_can() {
+        let settings = NginxSettings::default();
+        let old = of("nginx version: nginx/1.27.3", &settings);
+        assert!(!old.contains("keepalive_min_timeout"), "{old}");
+        let new = of("nginx version: nginx/1.27.4", &settings);
+        assert!(new.contains("keepalive_min_timeout 5000ms;"), "{new}");
+        let off = NginxSettings { keepalive_min_timeout: Duration::ZERO, ..settings };
+        assert!(!of("nginx version: nginx/1.27.4", &off).contains("keepalive_min_timeout"));
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_written() {
+        let plain = of("nginx version: nginx/1.22.1", &NginxSettings::default());
+        assert!(!plain.contains("Set-Cookie") && !plain.contains("proxy_buffering"), "{plain}");
+        let settings = NginxSettings {
+            stickiness: Some(Stickiness::default()),
+            buffering: false,
+            ..NginxSettings::default()
+        };
+        let text = of("nginx version: nginx/1.22.1", &settings);
+        assert!(text.contains("add_header Set-Cookie") && text.contains("proxy_buffering off;"), "{text}");
+    }
 }

@@ -51,11 +51,10 @@ impl Choice {
             Some(RouterKind::Live) if !lua.available => {
                 return Err(format!("the live router is wanted, but {}", lua.reason));
             }
-            Some(kind @ RouterKind::Live) => (kind, "it is wanted".to_owned()),
             Some(kind @ RouterKind::Reload) if lua.available => {
                 (kind, "it is wanted, though nginx could switch without reloads".to_owned())
             }
-            Some(kind @ RouterKind::Reload) => (kind, "it is wanted".to_owned()),
+            Some(kind) => (kind, "it is wanted".to_owned()),
             None if lua.available => {
                 (RouterKind::Live, format!("{}, so switches need no reload and lose no request", lua.reason))
             }

@@ -1,9 +1,9 @@
 //! Files that are whole or not there, also after a power failure.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -45,6 +45,15 @@ pub(crate) fn remove(operation: &str, path: &Path) -> Result<(), BackendError> {
 pub(crate) fn directory(operation: &str, path: &Path, mode: u32) -> Result<(), BackendError> {
     let result = DirBuilder::new().mode(mode).recursive(true).create(path);
     result.map_err(|failed| error::file(operation, path, failed))
+}
+
+/// Makes a directory that is there already the owner's alone.
+pub(crate) fn close_to_others(operation: &str, path: &Path) -> Result<(), BackendError> {
+    let closed = fs::metadata(path).and_then(|metadata| match metadata.mode() & 0o077 {
+        0 => Ok(()),
+        _ => fs::set_permissions(path, Permissions::from_mode(0o700)),
+    });
+    closed.map_err(|failed| error::file(operation, path, failed))
 }
 
 /// Its name begins with a dot and does not end in `.conf`: no include of nginx takes it.

@@ -37,7 +37,6 @@ mod names;
 mod own;
 mod paths;
 mod reload;
-mod router;
 mod server;
 mod settings;
 pub mod site;

@@ -21,10 +21,12 @@ const LONGEST_SOCKET: usize = 107;
 #[serde(rename_all = "snake_case")]
 pub enum Weighting {
     /// One upstream with all members and a shared zone: exact over all workers between two reloads. With
-    /// [`NginxSettings::stickiness`] nginx cannot do that, and `SplitClients` is taken.
+    /// [`NginxSettings::stickiness`] nginx cannot do that, and `SplitClients` is taken. A request that one member could
+    /// not take may be tried at one of another set.
     #[default]
     Upstream,
-    /// `split_clients` over a random number per request: exact in expectation, in steps of 0.01 %.
+    /// `split_clients` over a random number per request: exact in expectation, in steps of 0.01 %. A request is tried at
+    /// members of one set only.
     SplitClients,
 }
 

@@ -26,3 +26,16 @@ async fn it_starts_answers_and_ends() {
     assert!(get(listen, "/").await.is_none());
     assert!(!master.lives());
 }
+
+#[tokio::test]
+async fn the_control_socket_is_the_owners_alone() {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+    nginx();
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("deployer/run");
+    fs::create_dir_all(&run).unwrap();
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
+    let own = OwnServer::start(OwnSettings::new(folder.path()), &[]).await.unwrap();
+    assert_eq!(fs::metadata(&run).unwrap().permissions().mode() & 0o777, 0o700);
+    own.stop().await.unwrap();
+}

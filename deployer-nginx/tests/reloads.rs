@@ -9,9 +9,9 @@ use deployer_core::{
     ports::TrafficRouter as _,
 };
 use deployer_nginx::{NginxSettings, ReloadRouter, Stickiness, Weighting};
-use deployer_testkit::conformance::Ask;
+use deployer_testkit::{cases::say, conformance::Ask};
 use futures::future::join_all;
-use support::{LIMIT, Stage, all_to, context, proven, request, say, serves, share, workload};
+use support::{LIMIT, Stage, all_to, context, proven, request, serves, share, workload};
 use tokio::time::{Instant, sleep};
 
 #[tokio::test]

@@ -17,7 +17,10 @@ use super::{
     store::{self, Store, Turn},
     wire,
 };
-use crate::server::{ControlAnswer, Server};
+use crate::{
+    choice::RouterKind,
+    server::{ControlAnswer, Server},
+};
 
 /// How long nginx may keep a question for changes open, with a margin.
 const WATCH: Duration = Duration::from_secs(30);
@@ -27,9 +30,23 @@ const WATCH: Duration = Duration::from_secs(30);
 ///
 /// A split is accepted when it is in the state file, and proven when nginx answers that it has exactly that one: its
 /// workers share the memory, so all follow it from then on. Reloads keep the memory; after a restart nginx reads the
-/// file itself. What was accepted but not told, because this program died in between, the next call tells.
+/// file itself. What was accepted but not told, because this program died in between, the next call of
+/// [`current`](TrafficRouter::current) tells; a file that was lost is written again from what nginx has.
 ///
-/// The location of the workload has to be [installed](Server::add) for this kind of router.
+/// - **Weights** are exact over all workers: they walk one sequence, in which each round of as many requests as the
+///   weights add up to, in lowest terms, gives each set exactly its part. With stickiness they hold for clients, in
+///   expectation.
+/// - **Requests in flight** are counted per member, tunnels included. A request is picked, counted, and picked again if
+///   the split changed in between: after the proof no request can reach an old member uncounted. What a killed worker
+///   was answering is not waited for.
+/// - **Retries**: a member that refuses a connection is left out for a while, and the request goes to another one of its
+///   set.
+///
+/// The location of the workload has to be [added](Server::add) for this kind of router. Users of nginx have to know:
+/// - The state file and the Lua code have to be readable for the user of nginx's workers.
+/// - A server that has a `log_by_lua*` of its own keeps requests that end at its error pages counted for longer than they
+///   last; a drain then ends at its deadline.
+/// - While nginx's executable is replaced (USR2) two masters have a memory each: switches are refused meanwhile.
 #[derive(Debug, Clone)]
 pub struct LiveRouter {
     server: Server,
@@ -46,15 +63,15 @@ impl LiveRouter {
     /// use deployer_core::{model::WorkloadId, ports::TrafficRouter as _};
     /// use deployer_nginx::{LiveRouter, NginxSettings, Server};
     /// let server = Server::find(NginxSettings::default()).await?;
-    /// let router = LiveRouter::new(&server, WorkloadId::new("web")?);
+    /// let router = LiveRouter::new(server, WorkloadId::new("web")?);
     /// assert!(router.capabilities().counts_in_flight);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn new(server: &Server, workload: WorkloadId) -> Self {
+    pub fn new(server: Server, workload: WorkloadId) -> Self {
         let name = format!("nginx, live router of {workload}").into();
         let store = Store::new(workload.clone(), server.paths().clone());
-        Self { server: server.clone(), workload, store, name }
+        Self { server, workload, store, name }
     }
 
     /// Forgets the workload: its split, its counts and its state file. Its location answers 503 from then on.
@@ -71,6 +88,13 @@ impl LiveRouter {
         self.ask(&call, "DELETE", "split", "").await.map(drop)
     }
 
+    /// A call about requests, which have to come here.
+    fn routing(&self, context: &CallContext, verb: &str) -> Result<Call> {
+        let call = self.call(context, verb)?;
+        self.server.expect_kind(&call.operation, &self.workload, RouterKind::Live)?;
+        Ok(call)
+    }
+
     fn call(&self, context: &CallContext, verb: &str) -> Result<Call> {
         let operation = format!("{verb} {}", self.name);
         if context.workload != self.workload {
@@ -84,6 +108,18 @@ impl LiveRouter {
         let path = format!("/live/{}/{what}", self.workload);
         let answer = self.server.ask(method, &path, body.as_bytes(), call.left()).await;
         answer.map_err(|error| BackendError { operation: call.operation.clone(), ..error })
+    }
+
+    /// While the executable of nginx is replaced an old and a new master serve, each with a memory of its own.
+    fn refuse_two_masters(&self, call: &Call) -> Result<()> {
+        let mut old = self.server.settings().pid_file.clone().into_os_string();
+        old.push(".oldbin");
+        if !std::path::Path::new(&old).exists() {
+            return Ok(());
+        }
+        let message =
+            "the executable of nginx is just being replaced: end the old master or the new one first";
+        Err(call.error(ErrorKind::Unavailable, message))
     }
 
     /// Accepts and tells. The number of a state file that was lost is taken up where nginx has it.
@@ -109,6 +145,32 @@ impl LiveRouter {
         let (_turn, accepted) = self.store.write(&call.operation, turn, renumbered).await?;
         let answer = self.ask(call, "PUT", "split", &accepted.text()).await?;
         confirmed(call, &accepted, &answer)
+    }
+
+    /// Nothing was accepted yet, or the file was lost and nginx still has what it said.
+    async fn without_file(&self, call: &Call) -> Result<TrafficView> {
+        // Before anything is started it is found out whether nginx has the live router at all.
+        let answer = self.ask(call, "GET", "text", "").await?;
+        if answer.status == 404 && answer.body.starts_with("nothing was accepted") {
+            return Ok(TrafficView { split: Split::EMPTY, proof: Proof::Proven { generation: 0 } });
+        }
+        if answer.status != 200 {
+            return Err(refused(call, &answer));
+        }
+        let turn = self.store.turn(&call.operation, call.left()).await?;
+        if let Some(accepted) = self.store.read(&call.operation).await? {
+            // Somebody wrote it meanwhile, and is telling nginx.
+            return Ok(TrafficView { split: accepted.split, proof: Proof::Pending });
+        }
+        // The answer ends with a line of its own.
+        let text = answer.body.strip_suffix('\n').unwrap_or(&answer.body);
+        let accepted = Accepted::parse(text).map_err(|why| {
+            let message = format!("nginx follows a split that has no file, and cannot be read: {why}");
+            call.error(ErrorKind::Conflict, message)
+        })?;
+        tracing::warn!(workload = %self.workload, path = %self.store.path().display(), "writing a lost file again");
+        let (_turn, accepted) = self.store.write(&call.operation, turn, accepted).await?;
+        Ok(proven(accepted))
     }
 
     /// Whether nginx follows what was accepted.
@@ -137,6 +199,11 @@ impl Call {
     fn error(&self, kind: ErrorKind, message: impl Into<String>) -> BackendError {
         BackendError::new(kind, self.operation.clone(), message)
     }
+}
+
+fn proven(accepted: Accepted) -> TrafficView {
+    let proof = Proof::Proven { generation: accepted.generation };
+    TrafficView { split: accepted.split, proof }
 }
 
 fn confirmed(call: &Call, accepted: &Accepted, answer: &ControlAnswer) -> Result<()> {
@@ -177,7 +244,8 @@ impl TrafficRouter for LiveRouter {
     }
 
     async fn apply(&self, context: &CallContext, split: &Split) -> Result<()> {
-        let call = self.call(context, "switch")?;
+        let call = self.routing(context, "switch")?;
+        self.refuse_two_masters(&call)?;
         let turn = self.store.turn(&call.operation, call.left()).await?;
         let now = self.store.read(&call.operation).await?;
         store::fence(&call.operation, now.as_ref(), context.epoch)?;
@@ -196,25 +264,11 @@ impl TrafficRouter for LiveRouter {
     }
 
     async fn current(&self, context: &CallContext) -> Result<TrafficView> {
-        let call = self.call(context, "ask")?;
+        let call = self.routing(context, "ask")?;
         let Some(accepted) = self.store.read(&call.operation).await? else {
-            // Before anything is started it is found out whether nginx has the live router at all.
-            let answer = self.ask(&call, "GET", "split", "").await?;
-            if answer.status == 200 {
-                let message = format!(
-                    "nginx follows a split whose state file {} is gone; put it back, or apply the split again",
-                    self.store.path().display()
-                );
-                tracing::warn!(workload = %self.workload, "{message}");
-            } else if !answer.body.starts_with("nothing was accepted") {
-                return Err(refused(&call, &answer));
-            }
-            return Ok(TrafficView { split: Split::EMPTY, proof: Proof::Proven { generation: 0 } });
+            return self.without_file(&call).await;
         };
-        let proven = |accepted: Accepted| {
-            let proof = Proof::Proven { generation: accepted.generation };
-            Ok(TrafficView { split: accepted.split, proof })
-        };
+        let proven = |accepted| Ok(proven(accepted));
         if self.follows(&call, &accepted).await? {
             return proven(accepted);
         }

@@ -25,8 +25,8 @@ pub struct LiveMetrics {
 
 impl LiveMetrics {
     /// Of this workload.
-    pub fn new(server: &Server, workload: WorkloadId) -> Self {
-        Self { server: server.clone(), workload }
+    pub fn new(server: Server, workload: WorkloadId) -> Self {
+        Self { server, workload }
     }
 }
 

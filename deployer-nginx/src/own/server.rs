@@ -146,6 +146,10 @@ impl OwnServer {
             _ => {}
         }
         self.server.remove(workload)?;
+        if self.server.choice().kind == RouterKind::Live {
+            let path = format!("/live/{workload}/split");
+            self.server.ask("DELETE", &path, b"", self.settings.nginx.reload_deadline).await?;
+        }
         self.server.reload().await
     }
 

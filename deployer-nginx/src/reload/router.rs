@@ -16,6 +16,7 @@ use super::{
     watch,
 };
 use crate::{
+    choice::RouterKind,
     config::{self, WorkloadFile},
     server::{FileLock, Server, WorkerState},
 };
@@ -23,6 +24,9 @@ use crate::{
 /// How long old workers may still answer after a reload that the master has acted on. It is some 100 ms; nobody is
 /// helped by another reload meanwhile.
 const OLD_MAY_ANSWER: Duration = Duration::from_secs(3);
+
+/// When a reload that changed nothing is tried once more: a person may have mended the configuration.
+const ANOTHER_TRY: Duration = Duration::from_secs(60);
 
 /// What to do with a file that somebody else edited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +134,7 @@ impl ReloadRouter {
     }
 
     fn read(&self, operation: &str) -> Result<WorkloadFile> {
+        self.server.expect_kind(operation, &self.workload, RouterKind::Reload)?;
         install::read(operation, self.server.paths(), &self.workload)
     }
 
@@ -167,10 +172,8 @@ impl ReloadRouter {
             return Ok(());
         };
         let wrap = |message: String| BackendError::new(refusal.kind, operation, message);
-        // It may still happen: whoever asks next finds out.
-        let (Some(before), false) = (before, refusal.kind == ErrorKind::TimedOut) else {
-            return Err(wrap(refusal.report()));
-        };
+        let Some(before) = before else { return Err(wrap(refusal.report())) };
+        // A master that is only slow reads the old file, or the new one: then whoever asks next has it read the old one.
         let old = before.file.generation;
         let text = operation.to_owned();
         let restored = self.on_disk(operation, lock, move |server, workload| {
@@ -192,11 +195,28 @@ impl ReloadRouter {
         Err(wrap(format!("{}; {verdict}", refusal.report())))
     }
 
+    /// The master has reloaded, and new connections still get something else.
+    fn unheard(&self, operation: &str, generation: u64, running: Option<u64>) -> BackendError {
+        let settings = self.server.settings();
+        let what = running
+            .map_or_else(|| "nobody answers".to_owned(), |running| format!("generation {running} answers"));
+        let message = format!(
+            "nginx has read its configuration, and {what} on {} instead of generation {generation}; is {} what it reads, \
+             and does that include {}?",
+            self.server.paths().control_socket().display(),
+            settings.main_config.display(),
+            self.server.paths().http().display()
+        );
+        BackendError::new(ErrorKind::Unavailable, operation, message)
+    }
+
     /// Finishes what somebody has begun: the file is there, and nginx answers another one.
     async fn finish(&self, operation: &str, seen: &WorkloadFile, running: Option<u64>) -> Result<()> {
-        let recently = self.server.since_signal(&self.workload, seen.generation);
-        if recently.is_some_and(|ago| ago < OLD_MAY_ANSWER) {
-            return Ok(());
+        match self.server.since_signal(&self.workload, seen.generation) {
+            Some(ago) if ago < OLD_MAY_ANSWER => return Ok(()),
+            // Another reload would be read from the same place.
+            Some(ago) if ago < ANOTHER_TRY => return Err(self.unheard(operation, seen.generation, running)),
+            _ => {}
         }
         let lock = FileLock::try_take(operation, &self.server.paths().workload_lock(&self.workload))?;
         // Who has the lock is about to reload.

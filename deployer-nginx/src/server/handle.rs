@@ -12,6 +12,7 @@ use std::{
 use deployer_core::{
     error::{BackendError, ErrorKind},
     model::{Epoch, Split, WorkloadId},
+    ports::TrafficRouter,
 };
 
 use parking_lot::Mutex;
@@ -30,8 +31,9 @@ use crate::{
     config::{self, WorkloadFile},
     durable,
     error::capped,
-    live,
+    live::{self, LiveRouter},
     paths::Paths,
+    reload::ReloadRouter,
     settings::NginxSettings,
 };
 
@@ -151,6 +153,38 @@ impl Server {
         Err(error)
     }
 
+    /// The router of a workload, of the kind that was [chosen](Self::choice).
+    pub fn router(&self, workload: WorkloadId) -> Arc<dyn TrafficRouter> {
+        match self.choice().kind {
+            RouterKind::Reload => Arc::new(ReloadRouter::new(self.clone(), workload)),
+            RouterKind::Live => Arc::new(LiveRouter::new(self.clone(), workload)),
+        }
+    }
+
+    /// Makes sure that the location of a workload follows this kind of router.
+    pub(crate) fn expect_kind(
+        &self,
+        operation: &str,
+        workload: &WorkloadId,
+        kind: RouterKind,
+    ) -> Result<(), BackendError> {
+        let path = self.inner.paths.location(workload);
+        let text = fs::read_to_string(&path).map_err(|failed| {
+            let error = crate::error::file(operation, &path, failed);
+            let message = format!("{}; make it by adding the workload, and include it", error.message);
+            BackendError { message, ..error }
+        })?;
+        let (shown, kind_of) = (path.display(), base::kind_of(&text));
+        let is = match kind_of {
+            Some(found) if found == kind => return Ok(()),
+            Some(found) => format!("is for the {found}"),
+            None => "was not written by this version, or was edited".to_owned(),
+        };
+        let message =
+            format!("{shown} {is}; choose the {kind} for this nginx, add the workload again and reload");
+        Err(BackendError::new(ErrorKind::Conflict, operation, message))
+    }
+
     /// Makes the directory and the files that do not change with a switch. Returns whether something was written, which
     /// nginx then reads at its next reload.
     ///
@@ -167,6 +201,7 @@ impl Server {
             let mode = if directory.starts_with(paths.run()) { 0o700 } else { 0o755 };
             durable::directory(operation, &directory, mode)?;
         }
+        durable::close_to_others(operation, &paths.run())?;
         let mut changed = false;
         if self.choice().kind == RouterKind::Live {
             for (name, code) in live::LUA {

@@ -119,7 +119,7 @@ impl Staging<'_> {
         }
         let candidate = workloads.join(ours.file_name().unwrap_or_default());
         self.write(&candidate, text, ours)?;
-        let http = base::http_with(self.paths, &workloads, self.settings, self.kind);
+        let http = base::http_with(self.paths, self.settings, self.kind, &workloads);
         let copy = self.folder.join("http.conf");
         self.write(&copy, &http, self.paths.http())?;
 

@@ -45,28 +45,25 @@ impl Client {
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push_str(&format!("{name}: {value}\r\n"));
+        self.headers.extend([name, ": ", value, "\r\n"]);
         self
     }
 
     /// One request on the connection that it has; the answer has to have a length.
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
-        timeout(LIMIT, self.exchange("GET", path)).await.unwrap()
+        timeout(LIMIT, self.exchange("GET", path, "")).await.unwrap()
     }
 
     pub(crate) async fn post(&mut self, path: &str) -> Answer {
-        timeout(LIMIT, self.exchange("POST", path)).await.unwrap()
+        self.post_body(path, "hi").await
     }
 
-    /// Sends a request and leaves the answer where it is.
-    pub(crate) async fn send(&mut self, method: &str, path: &str) {
-        let body = if method == "POST" { "Content-Length: 2\r\n\r\nhi" } else { "\r\n" };
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n{}{body}", self.headers);
-        self.stream.write_all(request.as_bytes()).await.unwrap();
+    pub(crate) async fn post_body(&mut self, path: &str, body: &str) -> Answer {
+        timeout(LIMIT, self.exchange("POST", path, body)).await.unwrap()
     }
 
-    async fn exchange(&mut self, method: &str, path: &str) -> Answer {
-        let answer = self.exchange_once(method, path).await;
+    async fn exchange(&mut self, method: &str, path: &str, body: &str) -> Answer {
+        let answer = self.exchange_once(method, path, body).await;
         // nginx ends a connection in good order after a thousand requests.
         if answer.header("connection") == Some("close") {
             self.stream = Self::connect(self.to).await.stream;
@@ -74,8 +71,13 @@ impl Client {
         answer
     }
 
-    async fn exchange_once(&mut self, method: &str, path: &str) -> Answer {
-        self.send(method, path).await;
+    async fn exchange_once(&mut self, method: &str, path: &str, body: &str) -> Answer {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n{}\r\n{body}",
+            self.headers
+        );
+        self.stream.write_all(request.as_bytes()).await.unwrap();
         let mut read = Vec::new();
         let mut part = [0; 4096];
         loop {

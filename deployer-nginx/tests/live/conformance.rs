@@ -46,7 +46,7 @@ impl Served {
         let members = served.rig.backends.members(&served.set, 2).await;
         let shares = vec![Share { set: served.set.clone(), weight: 1, members }];
         let split = Split::Serve { shares, routes: Vec::new() };
-        served.rig.live(&served.workload).apply(&context(&served.workload), &split).await.unwrap();
+        served.rig.live(&served.workload).await.apply(&context(&served.workload), &split).await.unwrap();
         assert!(served.send(5, 1).await);
         served
     }
@@ -55,7 +55,7 @@ impl Served {
 #[async_trait]
 impl MetricRig for Served {
     async fn source(&self) -> Arc<dyn MetricSource> {
-        Arc::new(LiveMetrics::new(self.rig.own.server(), self.workload.clone()))
+        Arc::new(LiveMetrics::new(self.rig.own.server().clone(), self.workload.clone()))
     }
 
     async fn served(&self) -> (WorkloadId, SetId) {
@@ -77,6 +77,6 @@ impl MetricRig for Served {
         let mut settings = self.rig.own.server().settings().clone();
         settings.directory = "/nowhere".into();
         let server = Server::find(settings).await.unwrap();
-        Some(Arc::new(LiveMetrics::new(&server, self.workload.clone())))
+        Some(Arc::new(LiveMetrics::new(server, self.workload.clone())))
     }
 }

@@ -3,6 +3,7 @@
 
 mod client;
 mod conformance;
+mod races;
 mod retries;
 mod rig;
 mod shares;

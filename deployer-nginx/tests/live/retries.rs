@@ -16,7 +16,7 @@ async fn a_refused_request_is_tried_at_another_member() {
     let settings = NginxSettings { max_fails: 0, ..NginxSettings::default() };
     let rig = LiveRig::with(settings).await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let mut members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     members.push(member("v1-8888", "127.0.0.1:1".parse().unwrap()));
     members.push(member("v1-9999", "127.0.0.1:2".parse().unwrap()));
@@ -29,7 +29,7 @@ async fn a_refused_request_is_tried_at_another_member() {
     for member in &members {
         in_flight(&router, &context, member, 0).await;
     }
-    let metrics = LiveMetrics::new(rig.own.server(), web.clone());
+    let metrics = LiveMetrics::new(rig.own.server().clone(), web.clone());
     let counts = metrics.counts(&context, &"v1".parse().unwrap(), LIMIT).await.unwrap();
     assert_eq!((counts.total, counts.bad), (30, 0), "{counts:?}");
 }
@@ -38,7 +38,7 @@ async fn a_refused_request_is_tried_at_another_member() {
 async fn nobody_takes_it() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = [1, 2].map(|port| member(&format!("v1-{port}"), ([127, 0, 0, 1], port).into()));
     switch(&router, &context, &all_to("v1", &members)).await;
     let mut client = Client::connect(rig.address(&web).await).await;
@@ -48,7 +48,7 @@ async fn nobody_takes_it() {
     for member in &members {
         in_flight(&router, &context, member, 0).await;
     }
-    let metrics = LiveMetrics::new(rig.own.server(), web.clone());
+    let metrics = LiveMetrics::new(rig.own.server().clone(), web.clone());
     let counts = metrics.counts(&context, &"v1".parse().unwrap(), LIMIT).await.unwrap();
     assert_eq!((counts.total, counts.bad), (5, 5), "{counts:?}");
     assert_eq!(router.in_flight(&context, &[]).await.unwrap(), []);

@@ -28,13 +28,19 @@ impl LiveRig {
     }
 
     pub(crate) async fn with(settings: NginxSettings) -> Self {
+        Self::tuned(settings, 2, "").await
+    }
+
+    /// With so many workers, and with more configuration.
+    pub(crate) async fn tuned(settings: NginxSettings, worker_processes: u16, extra: &str) -> Self {
         nginx();
         let folder = tempfile::tempdir().unwrap();
         // So that the head of an answer comes before its body, which tells who holds a request.
         std::fs::create_dir(folder.path().join("http.d")).unwrap();
-        std::fs::write(folder.path().join("http.d/test.conf"), "postpone_output 0;\n").unwrap();
+        let extra = format!("postpone_output 0;\n{extra}");
+        std::fs::write(folder.path().join("http.d/test.conf"), extra).unwrap();
         let nginx = NginxSettings { router: Some(RouterKind::Live), ..settings };
-        let settings = OwnSettings { nginx, ..OwnSettings::new(folder.path()) };
+        let settings = OwnSettings { nginx, worker_processes, ..OwnSettings::new(folder.path()) };
         let own = OwnServer::start(settings, &[]).await.unwrap();
         Self { own, backends: Backends::new(), listeners: Mutex::default(), _folder: folder }
     }
@@ -50,8 +56,10 @@ impl LiveRig {
         address
     }
 
-    pub(crate) fn live(&self, workload: &WorkloadId) -> LiveRouter {
-        LiveRouter::new(self.own.server(), workload.clone())
+    /// Its router, with a location.
+    pub(crate) async fn live(&self, workload: &WorkloadId) -> LiveRouter {
+        self.address(workload).await;
+        LiveRouter::new(self.own.server().clone(), workload.clone())
     }
 }
 
@@ -67,7 +75,7 @@ pub(crate) fn context(workload: &WorkloadId) -> CallContext {
 #[async_trait]
 impl RouterRig for LiveRig {
     async fn router(&self, workload: &WorkloadId) -> Arc<dyn TrafficRouter> {
-        Arc::new(self.live(workload))
+        Arc::new(self.live(workload).await)
     }
 
     async fn members(&self, _workload: &WorkloadId, set: &SetId, count: usize) -> Vec<Member> {
@@ -83,6 +91,6 @@ impl RouterRig for LiveRig {
     }
 
     async fn clean_up(&self, workload: &WorkloadId) {
-        self.live(workload).forget(&context(workload)).await.unwrap();
+        self.live(workload).await.forget(&context(workload)).await.unwrap();
     }
 }

@@ -48,7 +48,7 @@ fn deviations(hits: usize, requests: usize, part: f64) -> f64 {
 async fn shares_are_exact_over_all_workers() {
     let rig = LiveRig::start().await;
     let workload: WorkloadId = "shares".parse().unwrap();
-    let (context, router) = (context(&workload), rig.live(&workload));
+    let (context, router) = (context(&workload), rig.live(&workload).await);
     let (old, new) = (members(&rig, "v1", 3).await, members(&rig, "v2", 2).await);
     for (weights, part) in [((90, 10), 0.10), ((75, 25), 0.25), ((99, 1), 0.01)] {
         let split = serve(vec![share("v1", weights.0, &old), share("v2", weights.1, &new)]);
@@ -69,7 +69,7 @@ async fn shares_are_exact_over_all_workers() {
 async fn three_sets_and_their_members_get_their_turns() {
     let rig = LiveRig::start().await;
     let workload: WorkloadId = "three".parse().unwrap();
-    let (context, router) = (context(&workload), rig.live(&workload));
+    let (context, router) = (context(&workload), rig.live(&workload).await);
     let sets = [members(&rig, "v1", 2).await, members(&rig, "v2", 1).await, members(&rig, "v3", 3).await];
     let split = serve(vec![share("v1", 5, &sets[0]), share("v2", 3, &sets[1]), share("v3", 12, &sets[2])]);
     switch(&router, &context, &split).await;
@@ -94,14 +94,14 @@ async fn three_sets_and_their_members_get_their_turns() {
 async fn a_header_always_leads_to_the_candidate() {
     let rig = LiveRig::start().await;
     let workload: WorkloadId = "header".parse().unwrap();
-    let (context, router) = (context(&workload), rig.live(&workload));
+    let (context, router) = (context(&workload), rig.live(&workload).await);
     let (old, new) = (members(&rig, "v1", 2).await, members(&rig, "v2", 2).await);
     let address = rig.address(&workload).await;
     let mut client = Client::connect(address).await.header("X-Lane", "candidate");
     for weight in [0, 1, 50] {
         let shares = vec![share("v1", 100 - weight, &old), share("v2", weight, &new)];
-        let routes = vec![by_header("x-lane", "candidate", "v2")];
-        switch(&router, &context, &Split::Serve { shares, routes }).await;
+        let split = Split::Serve { shares, routes: vec![by_header("x-lane", "candidate", "v2")] };
+        switch(&router, &context, &split).await;
         for _ in 0..200 {
             let answer = client.get("/").await;
             assert!(answer.status == 200 && answer.body.starts_with("v2-"), "{answer:?}");
@@ -118,7 +118,7 @@ async fn clients_stay_and_only_those_between_the_boundaries_move() {
     let settings = NginxSettings { stickiness: Some(Stickiness::default()), ..NginxSettings::default() };
     let rig = LiveRig::with(settings).await;
     let workload: WorkloadId = "sticky".parse().unwrap();
-    let (context, router) = (context(&workload), rig.live(&workload));
+    let (context, router) = (context(&workload), rig.live(&workload).await);
     let (old, new) = (members(&rig, "v1", 2).await, members(&rig, "v2", 2).await);
     let address = rig.address(&workload).await;
     let split = |weight: u32| serve(vec![share("v1", 100 - weight, &old), share("v2", weight, &new)]);

@@ -49,7 +49,7 @@ async fn the_split_outlives_a_restart() {
     let split = all_to("v2", &members);
 
     let own = start(folder.path(), &web, listen).await;
-    let router = LiveRouter::new(own.server(), web.clone());
+    let router = LiveRouter::new(own.server().clone(), web.clone());
     switch(&router, &context, &Split::Maintenance(Maintenance::default())).await;
     let generation = switch(&router, &context, &split).await;
     own.stop().await.unwrap();
@@ -62,7 +62,7 @@ async fn the_split_outlives_a_restart() {
         let answer = get(listen, "/").await.unwrap();
         assert!(answer.status == 200 && answer.body.starts_with("v2-"), "{answer:?}");
         say(&format!("live, after a restart: the first request was answered in {:.1?}", begun.elapsed()));
-        let router = LiveRouter::new(own.server(), web.clone());
+        let router = LiveRouter::new(own.server().clone(), web.clone());
         assert_eq!(proven(&router, &context, &split).await, generation);
         let master = own.server().master().await.unwrap();
         if signal == "SIGTERM" {
@@ -70,7 +70,9 @@ async fn the_split_outlives_a_restart() {
         } else {
             let workers = master.workers().unwrap();
             kill(master.pid(), Signal::KILL);
-            workers.iter().for_each(|worker| kill(worker.pid, Signal::KILL));
+            for worker in &workers {
+                kill(worker.pid, Signal::KILL);
+            }
         }
         gone(listen).await;
         // While it is down nothing is made up.
@@ -86,7 +88,7 @@ async fn the_split_outlives_a_restart() {
 async fn the_split_and_what_is_in_flight_outlive_a_reload() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     let split = all_to("v1", &members);
     let address = rig.address(&web).await;
@@ -112,7 +114,7 @@ async fn the_split_and_what_is_in_flight_outlive_a_reload() {
 async fn what_was_accepted_and_not_told_is_told_by_the_next_look() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     let address = rig.address(&web).await;
     switch(&router, &context, &all_to("v1", &members)).await;
@@ -139,7 +141,7 @@ async fn what_was_accepted_and_not_told_is_told_by_the_next_look() {
 async fn an_edited_file_is_noticed_and_a_lost_one_is_replaced() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 2).await;
     let address = rig.address(&web).await;
     let split = all_to("v1", &members);
@@ -157,14 +159,31 @@ async fn an_edited_file_is_noticed_and_a_lost_one_is_replaced() {
     assert_eq!(get(address, "/").await.unwrap().status, 200, "nginx has what it had");
     fs::remove_file(&state).unwrap();
     // The number goes on where nginx is, so that nobody takes the new split for an old one.
-    assert!(switch(&router, &context, &split).await > generation);
+    let generation = {
+        let next = switch(&router, &context, &split).await;
+        assert!(next > generation, "{next} after {generation}");
+        next
+    };
+    fs::remove_file(&state).unwrap();
+    assert_eq!(proven(&router, &context, &split).await, generation);
+    assert!(state.exists(), "it is written again");
+    router.forget(&context).await.unwrap();
+    assert_eq!(proven(&router, &context, &Split::EMPTY).await, 0);
+    assert_eq!(get(address, "/").await.unwrap().status, 503);
+    let mut old_master = rig.own.server().settings().pid_file.clone().into_os_string();
+    old_master.push(".oldbin");
+    fs::write(&old_master, "1").unwrap();
+    let error = router.apply(&context, &split).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error:?}");
+    fs::remove_file(&old_master).unwrap();
+    switch(&router, &context, &split).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nginx_cannot_take_changes_nothing() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     let address = rig.address(&web).await;
     let split = all_to("v1", &members);
@@ -197,10 +216,44 @@ async fn what_nginx_cannot_take_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_memory_refuses_and_keeps_the_split_before() {
+    let rig = LiveRig::start().await;
+    let web = workload("web");
+    let (context, router) = (context(&web), rig.live(&web).await);
+    let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
+    let address = rig.address(&web).await;
+    let split = all_to("v1", &members);
+    let generation = switch(&router, &context, &split).await;
+    let server = rig.own.server();
+    let before = fs::read_to_string(server.paths().state(&web)).unwrap();
+    // Room for each is asked for as a whole, so that some is left at last, and then smaller ones.
+    let mut number = 0;
+    for lines in [200_000, 20_000, 2000, 200, 20] {
+        let text = before.replace("end\n", &format!("{}end\n", "tries 3\n".repeat(lines)));
+        loop {
+            number += 1;
+            let path = format!("/live/filler-{number}/split");
+            let answer = server.ask("PUT", &path, text.as_bytes(), LIMIT).await.unwrap();
+            if answer.status == 507 {
+                break;
+            }
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    }
+    let many =
+        [members.clone(), (1..200).map(|n| member(&format!("v2-{n}"), ([127, 0, 0, 1], n).into())).collect()];
+    let error = router.apply(&context, &all_to("v2", &many.concat())).await.unwrap_err();
+    assert!(error.kind == ErrorKind::Unavailable && error.message.contains("no memory"), "{error:?}");
+    assert_eq!(fs::read_to_string(server.paths().state(&web)).unwrap(), before, "the file is as before");
+    assert_eq!(proven(&router, &context, &split).await, generation);
+    assert_eq!(get(address, "/").await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_killed_is_not_waited_for() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     let address = rig.address(&web).await;
     switch(&router, &context, &all_to("v1", &members)).await;
@@ -219,7 +272,7 @@ async fn a_worker_that_is_killed_is_not_waited_for() {
 async fn requests_that_end_elsewhere_are_counted_to_their_end() {
     let rig = LiveRig::start().await;
     let web = workload("web");
-    let (context, router) = (context(&web), rig.live(&web));
+    let (context, router) = (context(&web), rig.live(&web).await);
     let members = rig.backends.members(&"v1".parse().unwrap(), 1).await;
     rig.address(&web).await;
     let nobody = member("v2-0001", "127.0.0.1:1".parse().unwrap());

@@ -1,15 +1,16 @@
 //! Files that are not ours, and ours that somebody else edited.
 
-use std::{fs, net::TcpListener};
+use std::{fs, net::TcpListener, time::Duration};
 
 use deployer_core::{
     error::ErrorKind,
     model::{Proof, Split},
     ports::TrafficRouter as _,
 };
-use deployer_nginx::NginxSettings;
+use deployer_nginx::{NginxSettings, ReloadRouter, Server};
+use tokio::time::{Instant, sleep};
 
-use crate::support::{Stage, all_to, context, share};
+use crate::support::{LIMIT, Stage, all_to, context, share};
 
 #[tokio::test]
 async fn a_listen_port_that_is_taken_at_reload() {
@@ -161,4 +162,41 @@ async fn an_upstream_without_an_active_member() {
         assert!(words.contains("no active member") || words.contains("nobody is reached"), "{words}");
         stage.proven(&old).await;
     }
+}
+
+/// The test and the reload succeed, and nothing changes: the running nginx reads another file.
+#[tokio::test]
+async fn a_main_file_that_nginx_does_not_read() {
+    let stage = Stage::start(NginxSettings::default()).await;
+    let old = stage.serving("v1").await;
+    let (main, paths) = (&stage.server().settings().main_config, stage.server().paths());
+    let copy = stage.own.directory().join("copy.conf");
+    fs::copy(main, &copy).unwrap();
+    let frozen = stage.own.directory().join("frozen");
+    fs::create_dir(&frozen).unwrap();
+    fs::copy(stage.file(), frozen.join("web.conf")).unwrap();
+    let http = fs::read_to_string(paths.http()).unwrap();
+    let http = http.replace(&paths.workloads().display().to_string(), &frozen.display().to_string());
+    fs::write(frozen.join("http"), http).unwrap();
+    let text = fs::read_to_string(main).unwrap();
+    let text = text.replace(&paths.http().display().to_string(), &frozen.join("http").display().to_string());
+    fs::write(main, text).unwrap();
+
+    let settings = NginxSettings { main_config: copy, ..stage.server().settings().clone() };
+    let server = Server::find(settings).await.unwrap();
+    let router = ReloadRouter::new(server.clone(), stage.web.clone());
+    let new = all_to("v2", &stage.members("v2", 1).await);
+    router.apply(&stage.context(), &new).await.unwrap();
+    let deadline = Instant::now() + LIMIT;
+    let error = loop {
+        match router.current(&stage.context()).await {
+            Ok(view) => assert_eq!(view.proof, Proof::Pending),
+            Err(error) => break error,
+        }
+        assert!(Instant::now() < deadline, "nothing was said");
+        sleep(Duration::from_millis(20)).await;
+    };
+    assert!(error.report().contains("copy.conf what it reads"), "{}", error.report());
+    assert_eq!(server.reloads().await, 1, "it is not told again and again");
+    stage.serves(&old).await;
 }

@@ -68,8 +68,3 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
     };
     assert!(timeout(LIMIT, wait).await.is_ok(), "not within {LIMIT:?}: {what}");
 }
-
-#[expect(clippy::print_stdout, reason = "figures are for whoever reads the output")]
-pub(crate) fn say(text: &str) {
-    println!("{text}");
-}

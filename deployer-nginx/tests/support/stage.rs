@@ -10,9 +10,9 @@ use std::{
 use deployer_core::{
     error::BackendError,
     model::{Epoch, Member, Proof, SetId, Share, Split, TrafficView, WorkloadId},
-    ports::{CallContext, TrafficRouter as _},
+    ports::{CallContext, TrafficRouter},
 };
-use deployer_nginx::{NginxSettings, OwnServer, OwnSettings, ReloadRouter, Server};
+use deployer_nginx::{NginxSettings, OwnServer, OwnSettings, ReloadRouter, RouterKind, Server};
 use deployer_testkit::conformance::{Ask, Backends};
 use tokio::time::{Instant, sleep};
 
@@ -33,7 +33,8 @@ impl Stage {
     pub(crate) async fn start(settings: NginxSettings) -> Self {
         nginx();
         let folder = tempfile::tempdir().expect("a folder");
-        let settings = OwnSettings { nginx: settings, ..OwnSettings::new(folder.path()) };
+        let nginx = NginxSettings { router: Some(RouterKind::Reload), ..settings };
+        let settings = OwnSettings { nginx, ..OwnSettings::new(folder.path()) };
         let own = OwnServer::start(settings, &[]).await.expect("an own nginx");
         let web = workload("web");
         let listen = own.add(&web, ([127, 0, 0, 1], 0).into()).await.expect("a listener");
@@ -110,7 +111,7 @@ pub(crate) fn all_to(set: &str, members: &[Member]) -> Split {
 }
 
 /// Waits until a router proves this split.
-pub(crate) async fn proven(router: &ReloadRouter, context: &CallContext, split: &Split) -> TrafficView {
+pub(crate) async fn proven(router: &dyn TrafficRouter, context: &CallContext, split: &Split) -> TrafficView {
     let deadline = Instant::now() + LIMIT;
     loop {
         let view = router.current(context).await.expect("a view");
