@@ -1,6 +1,10 @@
 //! A traffic router that replaces one file and reloads nginx.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use deployer_core::{
@@ -17,7 +21,7 @@ use super::{
 };
 use crate::{
     config::{self, WorkloadFile},
-    server::{FileLock, Server, WorkerState},
+    server::{FileLock, Server, Worker, WorkerState},
 };
 
 /// How long old workers may still answer after a reload that the master has acted on. It is some 100 ms; nobody is
@@ -193,6 +197,16 @@ impl ReloadRouter {
         Err(wrap(format!("{}; {verdict}", refusal.report())))
     }
 
+    /// Whether the master has started workers since the file was written, and not long ago.
+    async fn is_being_read(&self) -> bool {
+        let written =
+            fs::metadata(self.server.paths().workload(&self.workload)).and_then(|file| file.modified());
+        let file_age = written.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        let (Some(file_age), Ok(master)) = (file_age, self.server.master().await) else { return false };
+        let youngest = master.workers().ok().and_then(|workers| workers.iter().map(Worker::age).min());
+        youngest.is_some_and(|age| age < file_age && age < OLD_MAY_ANSWER)
+    }
+
     /// The master has reloaded, and new connections still get something else.
     fn unheard(&self, operation: &str, generation: u64, running: Option<u64>) -> BackendError {
         let settings = self.server.settings();
@@ -215,6 +229,10 @@ impl ReloadRouter {
             // Another reload would be read from the same place.
             Some(ago) if ago < ANOTHER_TRY => return Err(self.unheard(operation, seen.generation, running)),
             _ => {}
+        }
+        // Somebody else has told nginx just now.
+        if self.is_being_read().await {
+            return Ok(());
         }
         let lock = FileLock::try_take(operation, &self.server.paths().workload_lock(&self.workload))?;
         // Who has the lock is about to reload.
@@ -275,9 +293,8 @@ impl TrafficRouter for ReloadRouter {
         let file = self.read(&operation)?;
         let master = self.server.master().await?;
         let workers = master.workers()?;
-        let is_old = |worker: &crate::server::Worker| {
-            worker.state == WorkerState::ShuttingDown || self.server.is_outdated(worker)
-        };
+        let is_old =
+            |worker: &Worker| worker.state == WorkerState::ShuttingDown || self.server.is_outdated(worker);
         let old: Vec<_> = workers.iter().copied().filter(is_old).collect();
         Ok(in_flight::count(&master, &old, &workers, &file.split, members))
     }

@@ -114,18 +114,27 @@ impl Server {
     /// the pid file holds the number of another process, `PermissionDenied` if this user may not look at it.
     pub async fn master(&self) -> Result<Master, BackendError> {
         let answering = self.answering_worker().await;
-        let mut error = match (Master::find(&self.inner.settings), answering) {
-            (Ok(master), Some((pid, parent))) if parent != master.pid() => BackendError::new(
+        let pid_file = &self.inner.settings.pid_file;
+        let conflict = |message: String| {
+            BackendError::new(
                 ErrorKind::Conflict,
                 "find the master of nginx",
-                format!(
-                    "{} names master {}, but worker {pid}, which answers on {}, is not its child: it is the pid file of \
-                     another nginx",
-                    self.inner.settings.pid_file.display(),
-                    master.pid(),
-                    self.inner.paths.control_socket().display()
-                ),
-            ),
+                format!("{}: {message}", pid_file.display()),
+            )
+        };
+        let mut error = match (Master::find(&self.inner.settings), answering) {
+            (Ok(master), Some((pid, parent))) if parent != master.pid() => conflict(format!(
+                "it names master {}, but worker {pid}, which answers on {}, is not its child: it is the pid file of \
+                 another nginx",
+                master.pid(),
+                self.inner.paths.control_socket().display()
+            )),
+            // Where nobody proves whose child he is, the times have to fit.
+            (Ok(master), None) if master.is_younger_than(pid_file) => conflict(format!(
+                "master {} was started after the file was written: it is a left-over, and the number is that of another \
+                 nginx by now",
+                master.pid()
+            )),
             (Ok(master), _) => return Ok(master),
             (Err(error), _) => error,
         };

@@ -1,6 +1,6 @@
 //! What is used of `/proc`.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::PathBuf, time::Duration};
 
 use rustix::process::{Pid, PidfdFlags};
 
@@ -34,6 +34,16 @@ impl Stat {
     pub(crate) fn lives(self) -> bool {
         !matches!(self.state, b'Z' | b'X' | b'x')
     }
+}
+
+/// How long ago something started, in clock ticks since the host started.
+pub(crate) fn age(start_time: u64) -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanoseconds = u32::try_from(now.tv_nsec).unwrap_or_default();
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let started = Duration::from_millis(start_time.saturating_mul(1000) / ticks);
+    Duration::new(seconds, nanoseconds).saturating_sub(started)
 }
 
 /// The title of a process: nginx writes into it what the process is.
@@ -82,6 +92,7 @@ mod tests {
         let own = std::process::id();
         let stat = Stat::read(own).unwrap();
         assert!(stat.lives() && stat.start_time > 0);
+        assert!(age(stat.start_time) < Duration::from_secs(3600), "{:?}", age(stat.start_time));
         assert_eq!(executable(own).unwrap(), std::env::current_exe().unwrap());
         assert!(all().unwrap().contains(&own));
     }

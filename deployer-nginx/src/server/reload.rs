@@ -23,6 +23,10 @@ use super::{
 };
 use crate::error::capped;
 
+/// After it has started new workers the master sleeps before it ends the old ones. A signal would wait as long; so who
+/// asks meanwhile may as well share the next one.
+const MASTER_SLEEPS: Duration = Duration::from_millis(100);
+
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The reloads of one server.
@@ -39,6 +43,8 @@ struct Done {
     up_to: u64,
     /// How it ended, for those who find that somebody else reloaded for them.
     refusal: Option<Refusal>,
+    /// When the master last acted.
+    acted: Option<Instant>,
     /// How many signals were sent.
     signals: u64,
 }
@@ -63,6 +69,9 @@ impl Server {
         let number = self.inner.reloads.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut done = self.inner.reloads.done.lock().await;
         if done.up_to < number {
+            if let Some(acted) = done.acted {
+                sleep(MASTER_SLEEPS.saturating_sub(acted.elapsed())).await;
+            }
             let covered = self.inner.reloads.asked.load(Ordering::SeqCst);
             let result = self.reload_now(&mut done.signals).await;
             done.refusal = result.err().map(|error| Refusal {
@@ -74,6 +83,7 @@ impl Server {
                 operation: error.operation,
             });
             done.up_to = covered;
+            done.acted = Some(Instant::now());
         }
         match &done.refusal {
             None => Ok(()),

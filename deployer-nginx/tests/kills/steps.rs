@@ -59,7 +59,6 @@ pub(crate) fn of_a_switch() {
                 *ends.entry("finished by one reload").or_default() += 1;
             }
             *ends.entry(end).or_default() += 1;
-            say(&format!("killed after step {steps}, {last}: {end}, {} reloads", resumed.reloads));
             kills += 1;
             // The next one begins where this one should have ended.
             switch_on(&stage, 5, new).await;

@@ -139,3 +139,20 @@ async fn a_killed_master_with_workers_that_serve_on() {
         signal(worker.pid, Signal::KILL);
     }
 }
+
+#[tokio::test]
+async fn a_master_that_is_younger_than_its_pid_file() {
+    let stage = Stage::start(NginxSettings::default()).await;
+    let old = stage.serving("v1").await;
+    let new = all_to("v2", &stage.members("v2", 1).await);
+    let file = fs::File::options().write(true).open(&stage.server().settings().pid_file).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    // Clocks are set now and then: a worker of that master answers, so it is the one.
+    stage.router.apply(&stage.context(), &new).await.unwrap();
+    stage.proven(&new).await;
+    fs::remove_file(stage.server().paths().control_socket()).unwrap();
+    let error = stage.refusal(&old).await;
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert!(error.report().contains("was started after the file was written"), "{}", error.report());
+    stage.serves(&new).await;
+}
