@@ -99,9 +99,6 @@ pub(crate) fn of_a_refused_switch() {
                 "after {last}: {resumed:?}"
             );
             with_new_file += usize::from(has_new_file);
-            say(&format!(
-                "refused switch killed after step {steps}, {last}: old, file was new: {has_new_file}"
-            ));
             kills += 1;
         }
         say(&format!("{kills} kills of a refused switch, {with_new_file} with the new file in its place"));
