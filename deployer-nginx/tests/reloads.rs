@@ -95,16 +95,19 @@ async fn who_only_looks_reloads_nothing() {
 
 #[tokio::test]
 async fn weights_of_an_upstream_are_exact_over_all_workers() {
-    let stage = Stage::start(NginxSettings::default()).await;
+    let stage = Stage::start_with(NginxSettings::default(), 4).await;
     let (old, new) = (stage.members("v1", 3).await, stage.members("v2", 1).await);
     let shares = vec![share("v1", 90, &old), share("v2", 10, &new)];
     let split = Split::Serve { shares, routes: Vec::new() };
     stage.router.apply(&stage.context(), &split).await.unwrap();
     proven(&stage.router, &stage.context(), &split).await;
     let mut tally = BTreeMap::new();
-    for _ in 0..400 {
-        let answer = stage.backends.ask(stage.listen, &Ask::default()).await;
-        *tally.entry(answer.by.expect("a member")).or_insert(0) += 1;
+    for _ in 0..25 {
+        // At once, so that more than one worker takes them.
+        let ask = Ask::default();
+        for answer in join_all((0..16).map(|_| stage.backends.ask(stage.listen, &ask))).await {
+            *tally.entry(answer.by.expect("a member")).or_insert(0) += 1;
+        }
     }
     assert_eq!(tally[&new[0].instance], 40);
     assert!(old.iter().all(|member| tally[&member.instance] == 120), "{tally:?}");
@@ -252,4 +255,17 @@ async fn a_proof_waits_for_old_workers_that_still_accept() {
         }
     }
     assert!(pending >= 6, "a proof right after the signal is none: {pending}");
+}
+
+#[tokio::test]
+async fn many_workers_are_proven_too() {
+    let stage = Stage::start_with(NginxSettings::default(), 24).await;
+    for set in ["v1", "v2", "v3"] {
+        let split = stage.serving(set).await;
+        // Another one, which knows no workers, comes to the same.
+        let server = deployer_nginx::Server::find(stage.server().settings().clone()).await.unwrap();
+        let other = ReloadRouter::new(server.clone(), stage.web.clone());
+        proven(&other, &stage.context(), &split).await;
+        assert_eq!(server.reloads().await, 0);
+    }
 }

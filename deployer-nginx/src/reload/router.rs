@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     config::{self, WorkloadFile},
+    durable,
     server::{FileLock, Server, Worker, WorkerState},
 };
 
@@ -81,8 +82,9 @@ impl ReloadRouter {
     async fn switch(&self, context: &CallContext, split: &Split, on_edit: OnForeignEdit) -> Result<()> {
         let operation = self.operation(context, "switch")?;
         let (paths, settings) = (self.server.paths(), self.server.settings());
-        let lock = FileLock::take(&operation, &paths.workload_lock(&self.workload), context.deadline).await?;
-        let before = match (self.read(&operation), on_edit) {
+        let mut lock =
+            FileLock::take(&operation, &paths.workload_lock(&self.workload), context.deadline).await?;
+        let mut before = match (self.read(&operation), on_edit) {
             (Ok(file), _) => Before::ours(file),
             (Err(error), OnForeignEdit::Refuse) => return Err(error),
             (Err(_), OnForeignEdit::Overwrite) => Before::foreign(paths, &self.workload),
@@ -103,18 +105,20 @@ impl ReloadRouter {
         let same = before.is_ours()
             && before.file.split == *split
             && before.file.content == rendered(before.file.generation)?;
-        if same {
-            if before.file.epoch != context.epoch {
-                let (text, epoch) = (operation.clone(), context.epoch);
-                let raise = move |server: &Server, workload: &WorkloadId| {
-                    install::raise(&text, server.paths(), workload, &before.file, epoch)
-                };
-                self.on_disk(&operation, lock, raise).await?;
-            }
-            return Ok(());
-        }
         // A value that cannot be expressed is refused whether nginx runs or not.
         rendered(0)?;
+        if before.is_ours() && before.file.epoch < context.epoch {
+            // Also if nginx refuses what comes: the owner before may not come back.
+            before.file.epoch = context.epoch;
+            let (text, file) = (operation.clone(), before.file.clone());
+            let raise = move |server: &Server, workload: &WorkloadId| {
+                durable::replace(&text, &server.paths().workload(workload), file.text().as_bytes())
+            };
+            lock = self.on_disk(&operation, lock, raise).await?;
+        }
+        if same {
+            return Ok(());
+        }
         // Before anything is written: a switch that cannot take effect is none.
         self.server.master().await?;
         let running = marker(&self.server, &self.workload, settings.reload_deadline).await;
@@ -128,7 +132,7 @@ impl ReloadRouter {
         };
         self.server.test_candidate(&self.workload, &after.text()).await?;
         let (text, old, new) = (operation.clone(), before.clone(), after.clone());
-        let lock = self
+        lock = self
             .on_disk(&operation, lock, move |server, workload| {
                 install::install(&text, server.paths(), workload, &old, &new)
             })

@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     fmt::Write as _,
     fs,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -138,7 +139,9 @@ impl Server {
             (Ok(master), _) => return Ok(master),
             (Err(error), _) => error,
         };
-        if let Some(orphans) = answering.and_then(|(pid, parent)| orphans(pid, parent)) {
+        if let Some(orphans) =
+            answering.and_then(|(pid, parent)| orphans(pid, parent, &self.inner.paths.control_socket()))
+        {
             error.kind = ErrorKind::Conflict;
             let _ = write!(
                 error.message,
@@ -289,16 +292,17 @@ impl Server {
     }
 }
 
-/// The numbers of a worker and its siblings, if their parent is no master.
-fn orphans(pid: u32, parent: u32) -> Option<String> {
+/// The numbers of a worker and of those that listen on the same socket, if its parent is no master.
+fn orphans(pid: u32, parent: u32, socket: &Path) -> Option<String> {
     if process::title(parent).is_ok_and(|title| title.starts_with("nginx: master process")) {
         return None;
     }
-    let is_sibling = |candidate: &u32| {
-        process::Stat::read(*candidate).is_ok_and(|stat| stat.parent == parent && stat.lives())
-            && process::title(*candidate).is_ok_and(|title| title.starts_with("nginx: worker process"))
+    let bound = process::bound_to(socket).unwrap_or_default();
+    let listens = |candidate: &u32| {
+        process::title(*candidate).is_ok_and(|title| title.starts_with("nginx: worker process"))
+            && process::sockets(*candidate).is_ok_and(|own| own.iter().any(|inode| bound.contains(inode)))
     };
-    let mut pids: Vec<u32> = process::all().ok()?.into_iter().filter(is_sibling).collect();
+    let mut pids: Vec<u32> = process::all().ok()?.into_iter().filter(listens).collect();
     if !pids.contains(&pid) {
         pids.push(pid);
     }

@@ -1,6 +1,10 @@
 //! What is used of `/proc`.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rustix::process::{Pid, PidfdFlags};
 
@@ -68,6 +72,29 @@ pub(crate) fn children(pid: u32) -> io::Result<Vec<u32>> {
     // Not every kernel is built with that file.
     let is_child = |candidate: &u32| Stat::read(*candidate).is_ok_and(|stat| stat.parent == pid);
     Ok(all()?.into_iter().filter(is_child).collect())
+}
+
+/// The inodes of the sockets that a process has.
+pub(crate) fn sockets(pid: u32) -> io::Result<Vec<u64>> {
+    let mut inodes = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let Ok(target) = fs::read_link(entry?.path()) else { continue };
+        let text = target.to_string_lossy();
+        let inode = text.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
+        inodes.extend(inode.and_then(|inode| inode.parse::<u64>().ok()));
+    }
+    Ok(inodes)
+}
+
+/// The inodes of the sockets that are bound to a path.
+pub(crate) fn bound_to(path: &Path) -> io::Result<Vec<u64>> {
+    let text = fs::read_to_string("/proc/net/unix")?;
+    let row = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip(6);
+        let inode = fields.next()?.parse().ok()?;
+        (fields.next()? == path.as_os_str()).then_some(inode)
+    };
+    Ok(text.lines().filter_map(row).collect())
 }
 
 /// The numbers of all processes.
