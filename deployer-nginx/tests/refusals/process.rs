@@ -77,10 +77,12 @@ async fn the_pid_file_of_another_process() {
     let pid_file = &stage.server().settings().pid_file;
     let right = fs::read_to_string(pid_file).unwrap();
     let mut stranger = Stranger::start();
-    // A stranger that got the number, one that is older than the file, one that is no process.
+    let worker = *stage.server().master().await.unwrap().workers().unwrap().last().unwrap();
+    // A stranger that got the number, one that is older than the file, a worker, one that is no process.
     for (text, kind, words) in [
         (stranger.0.id().to_string(), ErrorKind::Conflict, "is not that nginx: it runs"),
         (std::process::id().to_string(), ErrorKind::Conflict, "is not that nginx"),
+        (worker.pid.to_string(), ErrorKind::Conflict, "its title is \"nginx: worker process\""),
         ("4194303".to_owned(), ErrorKind::Unavailable, "is gone"),
         (String::new(), ErrorKind::Unavailable, "holds no process number"),
         ("-1".to_owned(), ErrorKind::Unavailable, "holds no process number"),
