@@ -286,9 +286,15 @@ impl Server {
 
     /// The worker that answers on the control socket, and its parent.
     async fn answering_worker(&self) -> Option<(u32, u32)> {
-        let answer = self.ask("GET", "/server", b"", Duration::from_secs(1)).await.ok()?;
-        let pid = answer.body.trim().parse().ok()?;
-        Some((pid, process::Stat::read(pid).ok()?.parent))
+        // One that is ending may answer, and be gone.
+        for _ in 0..3 {
+            let Ok(answer) = self.ask("GET", "/server", b"", Duration::from_secs(1)).await else { continue };
+            let pid = answer.body.trim().parse().ok()?;
+            if let Ok(stat) = process::Stat::read(pid) {
+                return Some((pid, stat.parent));
+            }
+        }
+        None
     }
 }
 
