@@ -128,6 +128,8 @@ impl OwnServer {
             tries += 1;
             // Between the choice of a port and its use somebody else may have taken it.
             if listen.port() != 0 || tries == PORT_TRIES || !refused.message.contains("bind()") {
+                // Left there it would keep nginx from every other reload.
+                let _ = fs::remove_file(site(&self.settings.directory, workload));
                 return Err(refused);
             }
         }
