@@ -162,7 +162,7 @@ fn read_pid(operation: &str, path: &Path) -> Result<u32, BackendError> {
         }
         _ => error::file(operation, path, failed),
     })?;
-    let pid = text.trim().parse().ok().filter(|pid| *pid > 1);
+    let pid = text.trim().parse().ok().filter(|pid| *pid > 0);
     pid.ok_or_else(|| {
         let message = format!("{shown} holds no process number: nginx does not run, or is just starting");
         BackendError::new(ErrorKind::Unavailable, operation, message)
