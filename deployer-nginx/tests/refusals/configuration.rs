@@ -33,8 +33,12 @@ async fn a_listen_port_that_is_taken_at_reload() {
     let kept = fs::read_to_string(stage.server().paths().refused(&stage.web)).unwrap();
     assert!(kept.contains("v2"), "the refused file is kept: {kept}");
 
+    // An owner whose switch was refused has been seen all the same.
+    stage.router.apply(&context(&stage.web, 9), &new).await.unwrap_err();
+    let late = stage.router.apply(&stage.context(), &new).await.unwrap_err();
+    assert!(late.report().contains("epoch 5 is over: 9 has been seen"), "{}", late.report());
     drop(taken);
-    stage.router.apply(&stage.context(), &new).await.unwrap();
+    stage.router.apply(&context(&stage.web, 9), &new).await.unwrap();
     stage.proven(&new).await;
 }
 
@@ -65,8 +69,11 @@ async fn names_and_syntax_of_others() {
         assert_eq!(stage.server().reloads().await, reloads, "nginx was not even told");
         stage.proven(&old).await;
     }
+    stage.router.apply(&context(&stage.web, 9), &new).await.unwrap_err();
     stage.write_foreign("");
-    stage.router.apply(&stage.context(), &new).await.unwrap();
+    let late = stage.router.apply(&stage.context(), &new).await.unwrap_err();
+    assert_eq!(late.kind, ErrorKind::Conflict, "{}", late.report());
+    stage.router.apply(&context(&stage.web, 9), &new).await.unwrap();
     stage.proven(&new).await;
 }
 
