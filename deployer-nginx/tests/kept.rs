@@ -140,3 +140,13 @@ async fn clients_are_told_to_close_before_a_reload_only() {
     stage.refusal(&old).await;
     assert!(!told().await && !flag.exists());
 }
+
+#[tokio::test]
+async fn what_a_killed_one_told_clients_ends() {
+    let stage = Stage::start(NginxSettings::default()).await;
+    let split = stage.serving("v1").await;
+    let flag = stage.server().paths().directory().join("closing");
+    std::fs::write(&flag, "").expect("a file");
+    stage.proven(&split).await;
+    assert!(!flag.exists());
+}

@@ -46,6 +46,12 @@ enum OnForeignEdit {
 /// - **Requests in flight**: the connections from nginx to a member, unused ones included while it is in the split;
 ///   once it left, at least the number of old workers that have not ended.
 /// - **A refusal** by nginx leaves the old file and the old configuration, and carries nginx's own words.
+/// - **Kept connections**: old workers close those of clients that are unused, and a request that is just under way on
+///   one is lost: a client may repeat a GET, not a POST. nginx 1.27.4 keeps them
+///   ([`keepalive_min_timeout`](crate::NginxSettings::keepalive_min_timeout)); for older ones there is
+///   [`closing_time`](crate::NginxSettings::closing_time). New connections lose nothing.
+/// - **Connections that last**, as `WebSocket`s do, keep an old worker, which counts as a request of every member that
+///   left; the drain time bounds it. `worker_shutdown_timeout` bounds the workers themselves.
 /// - **Killed in between**: the file is what was accepted. [`current`](TrafficRouter::current) finishes what was begun.
 #[derive(Debug, Clone)]
 pub struct ReloadRouter {
@@ -282,7 +288,10 @@ impl TrafficRouter for ReloadRouter {
         let acknowledged =
             acknowledge(&self.server, &self.workload, file.generation, context.deadline).await?;
         let proof = match acknowledged {
-            Acknowledged::Yes => Proof::Proven { generation: file.generation },
+            Acknowledged::Yes => {
+                self.server.end_closing();
+                Proof::Proven { generation: file.generation }
+            }
             Acknowledged::Almost => Proof::Pending,
             Acknowledged::Other(running) => {
                 self.finish(&operation, &file, running).await?;
