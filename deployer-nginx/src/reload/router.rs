@@ -214,7 +214,8 @@ impl ReloadRouter {
         let file_age = written.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
         let (Some(file_age), Ok(master)) = (file_age, self.server.master().await) else { return false };
         let youngest = master.workers().ok().and_then(|workers| workers.iter().map(Worker::age).min());
-        youngest.is_some_and(|age| age < file_age && age < OLD_MAY_ANSWER)
+        // Workers that die and are replaced all the time say nothing.
+        file_age < OLD_MAY_ANSWER * 2 && youngest.is_some_and(|age| age < file_age && age < OLD_MAY_ANSWER)
     }
 
     /// The master has reloaded, and new connections still get something else.
