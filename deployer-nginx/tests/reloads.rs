@@ -269,3 +269,26 @@ async fn many_workers_are_proven_too() {
         assert_eq!(server.reloads().await, 0);
     }
 }
+
+#[tokio::test]
+async fn a_worker_that_never_ends_is_bounded_by_nginx_itself() {
+    use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+    let stage = Stage::start(NginxSettings::default()).await;
+    let main = &stage.server().settings().main_config;
+    let text = fs::read_to_string(main).unwrap();
+    fs::write(main, format!("worker_shutdown_timeout 1s;\n{text}")).unwrap();
+    let old = stage.serving("v1").await;
+    let mut never = TcpStream::connect(stage.listen).await.unwrap();
+    never.write_all(b"POST / HTTP/1.0\r\nHost: test\r\nContent-Length: 4\r\n\r\nab").await.unwrap();
+    stage.serves(&old).await;
+    let new = all_to("v2", &stage.members("v2", 1).await);
+    stage.router.apply(&stage.context(), &new).await.unwrap();
+    stage.proven(&new).await;
+    let members = &old.shares()[0].members;
+    let begun = Instant::now();
+    while stage.router.in_flight(&stage.context(), members).await.unwrap() != [InFlight::Known(0)] {
+        assert!(begun.elapsed() < LIMIT, "the old worker lives on");
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert!(begun.elapsed() > Duration::from_millis(500), "nobody waited: {:?}", begun.elapsed());
+}

@@ -47,6 +47,12 @@ enum OnForeignEdit {
 /// - **Requests in flight**: the connections from nginx to a member, unused ones included while it is in the split;
 ///   once it left, at least the number of old workers that have not ended.
 /// - **A refusal** by nginx leaves the old file and the old configuration, and carries nginx's own words.
+/// - **Kept connections**: old workers close those of clients that are unused, and a request that is just under way on
+///   one is lost: a client may repeat a GET, not a POST. nginx 1.27.4 keeps them
+///   ([`keepalive_min_timeout`](crate::NginxSettings::keepalive_min_timeout)); for older ones there is
+///   [`closing_time`](crate::NginxSettings::closing_time). New connections lose nothing.
+/// - **Connections that last**, as `WebSocket`s do, keep an old worker, which counts as a request of every member that
+///   left; the drain time bounds it. `worker_shutdown_timeout` bounds the workers themselves.
 /// - **Killed in between**: the file is what was accepted. [`current`](TrafficRouter::current) finishes what was begun.
 #[derive(Debug, Clone)]
 pub struct ReloadRouter {
@@ -210,7 +216,8 @@ impl ReloadRouter {
         let file_age = written.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
         let (Some(file_age), Ok(master)) = (file_age, self.server.master().await) else { return false };
         let youngest = master.workers().ok().and_then(|workers| workers.iter().map(Worker::age).min());
-        youngest.is_some_and(|age| age < file_age && age < OLD_MAY_ANSWER)
+        // Workers that die and are replaced all the time say nothing.
+        file_age < OLD_MAY_ANSWER * 2 && youngest.is_some_and(|age| age < file_age && age < OLD_MAY_ANSWER)
     }
 
     /// The master has reloaded, and new connections still get something else.
@@ -284,7 +291,10 @@ impl TrafficRouter for ReloadRouter {
         let acknowledged =
             acknowledge(&self.server, &self.workload, file.generation, context.deadline).await?;
         let proof = match acknowledged {
-            Acknowledged::Yes => Proof::Proven { generation: file.generation },
+            Acknowledged::Yes => {
+                self.server.end_closing();
+                Proof::Proven { generation: file.generation }
+            }
             Acknowledged::Almost => Proof::Pending,
             Acknowledged::Other(running) => {
                 self.finish(&operation, &file, running).await?;

@@ -99,6 +99,15 @@ impl Server {
         }
     }
 
+    /// Ends what a deployer left that was killed while it told clients to close their connections.
+    pub(crate) fn end_closing(&self) {
+        let flag = self.paths().closing();
+        if flag.exists() && matches!(FileLock::try_take(OPERATION, &self.paths().reload_lock()), Ok(Some(_)))
+        {
+            drop(Closing { flag });
+        }
+    }
+
     /// How many reload signals this value and its clones have sent.
     pub async fn reloads(&self) -> u64 {
         self.inner.reloads.done.lock().await.signals
@@ -169,7 +178,7 @@ struct Closing {
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        // One that is left, by a deployer that was killed, costs clients a connection per request until the next reload.
+        // One that is left costs clients a connection per request until somebody looks.
         let _ = fs::remove_file(&self.flag);
     }
 }
