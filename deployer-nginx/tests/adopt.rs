@@ -28,7 +28,7 @@ server {
     location / {
         # Well meant.
         proxy_set_header Host $host;
-        proxy_set_header X-Own 1;
+        proxy_set_header X-Own 1; set $own 1;
         proxy_http_version 1.1;
         proxy_pass http://backend;
     }

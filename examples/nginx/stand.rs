@@ -72,7 +72,7 @@ impl Stand {
     pub(crate) fn metrics(&self) -> Result<Arc<dyn MetricSource>, Failure> {
         let server = self.own.server();
         if server.choice().kind == RouterKind::Live {
-            return Ok(Arc::new(LiveMetrics::new(server, self.workload.clone())));
+            return Ok(Arc::new(LiveMetrics::new(server.clone(), self.workload.clone())));
         }
         let log = self.own.outcomes_log().ok_or("this nginx writes no log")?;
         let router = server.router(self.workload.clone());

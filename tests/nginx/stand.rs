@@ -105,7 +105,7 @@ impl Stand {
     /// What the router itself counts, else what nginx writes down.
     pub(crate) fn metrics(&self) -> Arc<dyn MetricSource> {
         match self.kind() {
-            RouterKind::Live => Arc::new(LiveMetrics::new(self.own.server(), self.workload.clone())),
+            RouterKind::Live => Arc::new(LiveMetrics::new(self.own.server().clone(), self.workload.clone())),
             RouterKind::Reload => {
                 let log = self.own.outcomes_log().unwrap();
                 Arc::new(AccessLogMetrics::new(self.workload.clone(), log, self.router()))

@@ -220,7 +220,7 @@ fn has(block: &Placed, line: &str) -> bool {
 fn replaced(location: &Placed, included: &[Placed]) -> Vec<Removal> {
     // A location that includes it already has those lines, too, from another file.
     let from_there = |directive: &Placed| included.iter().any(|own| own.place.file == directive.place.file);
-    let repeatable = |name: &str| matches!(name, "proxy_set_header" | "add_header" | "if");
+    let repeatable = |name: &str| matches!(name, "proxy_set_header" | "add_header" | "set" | "if");
     let clashes = |directive: &&Placed| {
         included.iter().any(|own| {
             own.name == directive.name
