@@ -13,3 +13,7 @@ pub use signals::run_until_signal;
 /// The embedded default: processes of this host behind an embedded reverse proxy.
 #[cfg(feature = "local")]
 pub use deployer_local as local;
+
+/// nginx as the traffic router: switches that are proven.
+#[cfg(feature = "nginx")]
+pub use deployer_nginx as nginx;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use deployer_core::model::{Maintenance, Route, RouteMatch, Split};
 use deployer_local::proxy::OwnAnswers;
-use proxy_support::{Backend, Client, eventually, serve, set, share, start, text, within};
+use proxy_support::{Backend, Client, Dead, eventually, serve, set, share, start, text, within};
 use tokio::task::JoinSet;
 
 fn header(name: &str, value: &str, to: &str) -> Route {
@@ -148,9 +148,9 @@ async fn nobody_to_ask_is_503_and_nobody_there_is_502() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_set_does_not_spill_into_another() {
     let stable = Backend::named("stable").await;
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = Dead::new();
     let proxy = start(&Split::Serve {
-        shares: vec![share("stable", 1, &[stable.address]), share("canary", 0, &[dead])],
+        shares: vec![share("stable", 1, &[stable.address]), share("canary", 0, &[dead.address])],
         routes: vec![header("x-canary", "1", "canary")],
     });
     let mut client = Client::new(proxy.local_address());

@@ -8,7 +8,7 @@ use deployer_core::{
 };
 use serde::Serialize;
 
-use crate::cases::say;
+use crate::{cases::say, load::LoadResult};
 
 /// One deployment of an example.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -59,6 +59,25 @@ impl Deployments {
             seconds: (took.as_secs_f64() * 1000.0).round() / 1000.0,
             requests: 0,
             failed: 0,
+        });
+    }
+
+    /// Notes for programs how a deployment under load ended. What people are told is for the example to say.
+    pub fn note(
+        &mut self,
+        strategy: &str,
+        release: &str,
+        took: Duration,
+        ended: &Result<Report, DeployError>,
+        load: &LoadResult,
+    ) {
+        self.deployments.push(Deployed {
+            strategy: strategy.to_owned(),
+            release: release.to_owned(),
+            outcome: outcome(ended),
+            seconds: (took.as_secs_f64() * 1000.0).round() / 1000.0,
+            requests: load.requests,
+            failed: load.failed,
         });
     }
 

@@ -59,6 +59,8 @@ fn it_answers_echo_and_refuses_the_unknown() {
     assert_eq!(app.get("/nothing").status, 404);
     assert_eq!(app.get("/slow?ms=1").status, 200);
     assert_eq!(app.get("/slow?ms=9999999").status, 400);
+    assert_eq!(app.get("/download?ms=1").body.len(), 100_000);
+    assert_eq!(app.get("/download").status, 400);
     assert_eq!(app.get("/tunnel").status, 426);
 }
 

@@ -76,6 +76,22 @@ async fn a_kept_connection_that_is_torn_under_a_request_is_a_failure_and_is_not_
 }
 
 #[tokio::test]
+async fn a_get_on_a_kept_connection_is_sent_once_more_if_asked_for() {
+    let server = Server::start(|_, n| if n.is_multiple_of(50) { Act::Tear } else { Act::Answer }).await;
+    let builder = load(&server, Duration::from_secs(1)).rate(200).connections(4).retry_kept_gets(true);
+    let gets = builder.clone().mix(Mix { keep_alive_get: 1, ..Mix::NONE });
+    let result = gets.start().unwrap().wait().await;
+    result.assert_lossless();
+    assert_eq!(result.retried, 4, "{result}");
+    assert!(result.to_string().contains("4 retried"), "{result}");
+    // Others are sent once: a server may have done what a POST asked for, and a new connection is not just being closed.
+    let others = builder.mix(Mix { keep_alive_post: 1, fresh_get: 1, ..Mix::NONE });
+    let result = others.start().unwrap().wait().await;
+    only(&result, FailureKind::Reset, 4);
+    assert_eq!(result.retried, 0, "{result}");
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_is_closed_while_idle_is_opened_anew() {
     let connections = Connections { close_idle: Some(Duration::from_millis(5)), ..Connections::default() };
     let server = Server::on(([127, 0, 0, 1], 0).into(), connections, Arc::new(|_, _| Act::Answer)).await;

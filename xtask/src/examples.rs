@@ -8,8 +8,8 @@ use std::{
 
 use crate::command::{Outcome, Place, run as run_command};
 
-/// In these, deployments take real time, so the seconds of their last line differ from run to run.
-const IN_REAL_TIME: [&str; 2] = ["custom_target", "resume"];
+/// In these, deployments take real time, so the figures of their last line differ from run to run.
+const IN_REAL_TIME: [&str; 4] = ["custom_target", "nginx_blue_green", "nginx_canary", "resume"];
 
 /// It has a part of its own, with promises instead of lines.
 const ELSEWHERE: &str = "quickstart";
@@ -120,17 +120,24 @@ fn printed(place: &Place, name: &str) -> Result<String, String> {
         let errors = String::from_utf8_lossy(&output.stderr);
         return Err(format!("{}\n{text}{errors}", output.status));
     }
-    Ok(if IN_REAL_TIME.contains(&name) { without_seconds(&text) } else { text })
+    Ok(if IN_REAL_TIME.contains(&name) { without_figures(&text) } else { text })
 }
 
-/// All numbers after `"seconds":` become 0.
-fn without_seconds(text: &str) -> String {
-    const KEY: &str = "\"seconds\":";
-    let mut parts = text.split(KEY);
+/// Seconds and requests become 0; of failed requests it stays whether there were any.
+fn without_figures(text: &str) -> String {
+    let plain = with_number(text, "\"seconds\":", |_| "0");
+    let plain = with_number(&plain, "\"requests\":", |_| "0");
+    with_number(&plain, "\"failed\":", |number| if number == "0" { "0" } else { "1" })
+}
+
+/// All numbers after a key become others.
+fn with_number(text: &str, key: &str, other: impl Fn(&str) -> &'static str) -> String {
+    let mut parts = text.split(key);
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let rest = part.trim_start_matches(|character: char| character.is_ascii_digit() || character == '.');
-        plain.extend([KEY, if rest.len() < part.len() { "0" } else { "" }, rest]);
+        let number = &part[..part.len() - rest.len()];
+        plain.extend([key, if number.is_empty() { "" } else { other(number) }, rest]);
     }
     plain
 }
@@ -181,12 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn only_seconds_are_taken_out() {
-        let line = "took 3 s {\"seconds\":12.345,\"requests\":7,\"seconds\":0,\"failed\":1}\n";
-        let plain = "took 3 s {\"seconds\":0,\"requests\":7,\"seconds\":0,\"failed\":1}\n";
-        assert_eq!(without_seconds(line), plain);
+    fn only_figures_are_taken_out() {
+        let line =
+            "took 3 s {\"seconds\":12.345,\"requests\":7,\"seconds\":0,\"failed\":17},{\"failed\":0}\n";
+        let plain = "took 3 s {\"seconds\":0,\"requests\":0,\"seconds\":0,\"failed\":1},{\"failed\":0}\n";
+        assert_eq!(without_figures(line), plain);
         let other = "{\"seconds\":null} \"seconds\":";
-        assert_eq!(without_seconds(other), other, "no number");
+        assert_eq!(without_figures(other), other, "no number");
     }
 
     #[test]

@@ -26,6 +26,7 @@ usage: cargo xtask <command>
   test --list    the names of the parts
   bench          the figures of the README, each with its bound; with --json the last line is one JSON object
   bench fleet    only a thousand deployments at once: memory and CPU time of one
+  bench nginx    only the CPU time of a request with the live router of nginx
   model [word…]  every state that the strategies can get into with a few instances; words choose scenarios
   model --planted  whether bugs on purpose are found
   fuzz [target…] the corpus of each target, and changes of it by chance; --seconds N a target, --seed N;

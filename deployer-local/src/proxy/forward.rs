@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Instant};
 
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::{
     body::{Body, Incoming},
     upgrade::OnUpgrade,
@@ -18,6 +18,7 @@ use super::{
     member::MemberState,
     pool::MemberConnection,
     routing::Pick,
+    shared::Stand,
     tunnel::Tunnel,
     upload::{Progress, Upload},
 };
@@ -45,7 +46,8 @@ async fn forward(
         client.shared.count_rejected();
         return Err(answer::text(rejection.status, rejection.message));
     }
-    let claim = match client.shared.pick(&parts.headers, arrived) {
+    let stand = client.shared.stand(&parts.headers);
+    let claim = match client.shared.pick(&parts.headers, stand.point, arrived) {
         Pick::Member(claim) => claim,
         Pick::Maintenance(own) => return Err(answer::maintenance(own)),
         Pick::Nowhere => return Err(answer::nowhere()),
@@ -57,11 +59,14 @@ async fn forward(
     let upgrade = headers::wanted_upgrade(&parts);
     let switching = upgrade.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
     headers::to_member(&mut parts, &client.address, upgrade, client.shared.settings.trust_forwarded);
+    if let Some(stickiness) = &client.shared.settings.stickiness {
+        stickiness.hide(&mut parts.headers);
+    }
     // Extensions are for this side only.
     parts.extensions.clear();
     let (upload, progress) = Upload::new(body);
     client.upload.lock().clone_from(&progress);
-    let attempt = Attempt { client, claim, arrived, progress, tried: Vec::new(), switching };
+    let attempt = Attempt { client, claim, stand, arrived, progress, tried: Vec::new(), switching };
     attempt.run(Request::from_parts(parts, upload)).await
 }
 
@@ -69,6 +74,7 @@ async fn forward(
 struct Attempt<'a> {
     client: &'a Arc<Client>,
     claim: Claim,
+    stand: Stand,
     arrived: Instant,
     /// `None` for a request without body.
     progress: Option<Progress>,
@@ -206,7 +212,8 @@ impl Attempt<'_> {
             return Some(answer::unavailable());
         }
         self.tried.push(self.claim.member().clone());
-        match shared.pick_other(&self.claim, &self.tried, request.headers(), Instant::now()) {
+        match shared.pick_other(&self.claim, &self.tried, request.headers(), self.stand.point, Instant::now())
+        {
             Pick::Member(next) => {
                 self.claim.set().count_retried();
                 self.claim.move_to(next);
@@ -224,6 +231,18 @@ impl Attempt<'_> {
         }
     }
 
+    /// Makes the head of the member's answer fit for the client; `false` if it cannot be.
+    fn answer_head(&mut self, headers: &mut HeaderMap) -> bool {
+        if headers::to_client(headers).is_none() {
+            self.failed();
+            return false;
+        }
+        if let Some(stickiness) = &self.client.shared.settings.stickiness {
+            stickiness.answer(headers, self.stand.new_client.take());
+        }
+        true
+    }
+
     fn failed(&mut self) {
         self.claim.answered(true, self.arrived.elapsed());
     }
@@ -234,8 +253,7 @@ impl Attempt<'_> {
         connection: Box<MemberConnection>,
     ) -> Response<Content> {
         let now = Instant::now();
-        if headers::to_client(response.headers_mut()).is_none() {
-            self.failed();
+        if !self.answer_head(response.headers_mut()) {
             return answer::lost();
         }
         *response.version_mut() = Version::HTTP_11;
@@ -283,8 +301,7 @@ impl Attempt<'_> {
             self.failed();
             return Err(answer::lost());
         };
-        if headers::to_client(response.headers_mut()).is_none() {
-            self.failed();
+        if !self.answer_head(response.headers_mut()) {
             return Err(answer::lost());
         }
         response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));

@@ -6,6 +6,7 @@
 //!   in [`Proxy::in_flight`] until its answer has ended, its client has gone, or its tunnel is closed.
 //! - A request is sent a second time only if it was never written, or if it is idempotent, has no body and was
 //!   written to a kept connection that died under it. Bodies are never stored.
+//! - With [`Stickiness`], raising a weight moves only the clients between the old and the new boundary.
 //! - Requests of one set never go to another while the split has both.
 
 mod answer;
@@ -30,6 +31,7 @@ mod set;
 mod settings;
 mod shared;
 mod stats;
+mod stickiness;
 mod stream;
 mod tunnel;
 mod upload;
@@ -39,4 +41,5 @@ pub use handle::Proxy;
 pub use histogram::{BUCKETS, Histogram};
 pub use settings::ProxySettings;
 pub use stats::{MemberLoad, MemberStats, OwnAnswers, ProxyStats, SetStats};
+pub use stickiness::{InvalidStickiness, Stickiness};
 pub use validate::InvalidSplit;

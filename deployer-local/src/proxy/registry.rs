@@ -35,8 +35,11 @@ impl Registry {
         match split {
             Split::Maintenance(maintenance) => Routing::Maintenance(OwnMessage::new(maintenance)),
             Split::Serve { shares, routes } => {
+                let mut shares: Vec<_> = shares.iter().collect();
+                // So that nobody who is sticky moves when the same shares are listed in another order.
+                shares.sort_by_key(|share| &share.set);
                 let mut sets = Vec::with_capacity(shares.len());
-                for share in shares {
+                for share in &shares {
                     let state = self.set(&share.set, now);
                     let members = share.members.iter().filter_map(|member| self.member(&state, member, now));
                     let members = members.collect();

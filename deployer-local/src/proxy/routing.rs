@@ -12,7 +12,12 @@ use super::{claim::Claim, cookie, member::MemberState, set::SetState};
 /// split is replaced under the write lock. So whoever replaced it knows that every earlier pick is counted.
 #[derive(Debug)]
 pub(super) enum Routing {
-    Serve { sets: Vec<SetMembers>, total_weight: u64, routes: Vec<(Matcher, usize)> },
+    /// The sets are in the order of their names.
+    Serve {
+        sets: Vec<SetMembers>,
+        total_weight: u64,
+        routes: Vec<(Matcher, usize)>,
+    },
     Maintenance(OwnMessage),
 }
 
@@ -50,18 +55,20 @@ pub(super) enum Matcher {
 }
 
 impl Routing {
-    /// Picks the set by the first route that matches, else by weight; then a member of it in turn.
+    /// Picks the set by the first route that matches, else the one whose part of 0 to 2^64 has `point` in it; then a
+    /// member of it in turn.
     ///
-    /// The choice by weight is independent for each request (`random` is uniform over 64 bits): its expectation is
-    /// exact, and it cannot fall into step with a pattern in the clients' requests as a fixed sequence would.
-    pub(super) fn pick(&self, headers: &HeaderMap, random: u64, now: Instant) -> Pick {
+    /// Where the point is random, uniform over 64 bits, the choice is independent for each request: its expectation is
+    /// exact, and it cannot fall into step with a pattern in the clients' requests as a fixed sequence would. Where it
+    /// is the client's own, the client stays.
+    pub(super) fn pick(&self, headers: &HeaderMap, point: u64, now: Instant) -> Pick {
         match self {
             Self::Maintenance(message) => Pick::Maintenance(message.clone()),
             Self::Serve { sets, total_weight, routes } => {
                 let routed = routes.iter().find(|(matcher, _)| matcher.matches(headers));
                 let set = match routed {
                     Some((_, index)) => sets.get(*index),
-                    None => by_weight(sets, *total_weight, random),
+                    None => by_weight(sets, *total_weight, point),
                 };
                 let Some(set) = set else { return Pick::Nowhere };
                 match set.next_member(&[], now) {
@@ -79,7 +86,7 @@ impl Routing {
         first_set: &Arc<SetState>,
         tried: &[Arc<MemberState>],
         headers: &HeaderMap,
-        random: u64,
+        point: u64,
         now: Instant,
     ) -> Pick {
         if let Self::Serve { sets, .. } = self
@@ -90,7 +97,7 @@ impl Routing {
                 None => Pick::Unavailable(set.state.clone()),
             };
         }
-        self.pick(headers, random, now)
+        self.pick(headers, point, now)
     }
 }
 
@@ -143,8 +150,8 @@ impl Matcher {
     }
 }
 
-fn by_weight(sets: &[SetMembers], total: u64, random: u64) -> Option<&SetMembers> {
-    let point = (u128::from(random) * u128::from(total)) >> 64;
+fn by_weight(sets: &[SetMembers], total: u64, point: u64) -> Option<&SetMembers> {
+    let point = (u128::from(point) * u128::from(total)) >> 64;
     let mut upper = 0;
     sets.iter().find(|set| {
         upper += u128::from(set.weight);

@@ -5,6 +5,8 @@ use std::time::Duration;
 use deployer_core::model::settings::seconds;
 use serde::{Deserialize, Serialize};
 
+use super::Stickiness;
+
 /// Settings of a [`Proxy`](super::Proxy). Durations are written in seconds, fractions allowed.
 ///
 /// ```
@@ -57,6 +59,10 @@ pub struct ProxySettings {
     /// Whether `X-Forwarded-*` and `Forwarded` of clients are kept and extended. Default false: they are replaced.
     /// Only for a proxy that cannot be reached but through another one.
     pub trust_forwarded: bool,
+    /// Whether clients stay with a set while the weights allow it, and by which cookie. Default `None`: each request
+    /// is picked for on its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stickiness: Option<Stickiness>,
 }
 
 impl Default for ProxySettings {
@@ -75,17 +81,18 @@ impl Default for ProxySettings {
             response_timeout: None,
             max_head_bytes: 64 * 1024,
             trust_forwarded: false,
+            stickiness: None,
         }
     }
 }
 
-mod optional_seconds {
+pub(super) mod optional_seconds {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
     #[expect(clippy::ref_option, reason = "serde calls it with a reference to the field")]
-    pub(super) fn serialize<S: Serializer>(
+    pub(in super::super) fn serialize<S: Serializer>(
         duration: &Option<Duration>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -95,7 +102,7 @@ mod optional_seconds {
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {
         Option::<f64>::deserialize(deserializer)?

@@ -10,7 +10,7 @@ use std::{
 };
 
 use deployer_core::model::Split;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -20,8 +20,18 @@ use super::{
     member::MemberState,
     registry::Registry,
     routing::{Pick, Routing},
+    stickiness::ClientNumber,
     validate,
 };
+
+/// Where a request stands among all that are picked for.
+#[derive(Debug)]
+pub(super) struct Stand {
+    /// Decides by the weights, as a fraction of 2^64.
+    pub(super) point: u64,
+    /// For the answer to a client that has no number yet.
+    pub(super) new_client: Option<HeaderValue>,
+}
 
 /// What all connections of a proxy share.
 #[derive(Debug)]
@@ -35,6 +45,8 @@ pub(super) struct Shared {
     /// Set before the stop signal is sent: a cheaper way to look.
     pub(super) stopping: AtomicBool,
     random: AtomicU64,
+    /// Keyed at random.
+    numbers: RandomState,
     maintenance: AtomicU64,
     unrouted: AtomicU64,
     rejected: AtomicU64,
@@ -52,6 +64,7 @@ impl Shared {
             changes,
             stopping: AtomicBool::new(false),
             random: AtomicU64::new(draw()),
+            numbers: RandomState::new(),
             maintenance: AtomicU64::new(0),
             unrouted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
@@ -76,10 +89,21 @@ impl Shared {
         Ok(generation)
     }
 
+    /// Where a request stands among all that are picked for.
+    pub(super) fn stand(&self, headers: &HeaderMap) -> Stand {
+        let Some(stickiness) = &self.settings.stickiness else {
+            return Stand { point: self.random(), new_client: None };
+        };
+        if let Some(known) = stickiness.client(headers) {
+            return Stand { point: known.point(), new_client: None };
+        }
+        let new = self.new_client();
+        Stand { point: new.point(), new_client: Some(stickiness.set_cookie(new)) }
+    }
+
     /// Picks and claims a member.
-    pub(super) fn pick(&self, headers: &HeaderMap, now: Instant) -> Pick {
-        let random = self.random();
-        let pick = self.routing.read().pick(headers, random, now);
+    pub(super) fn pick(&self, headers: &HeaderMap, point: u64, now: Instant) -> Pick {
+        let pick = self.routing.read().pick(headers, point, now);
         self.count_own(&pick);
         pick
     }
@@ -90,10 +114,10 @@ impl Shared {
         claim: &Claim,
         tried: &[Arc<MemberState>],
         headers: &HeaderMap,
+        point: u64,
         now: Instant,
     ) -> Pick {
-        let random = self.random();
-        self.routing.read().pick_other(claim.set(), tried, headers, random, now)
+        self.routing.read().pick_other(claim.set(), tried, headers, point, now)
     }
 
     pub(super) fn count_rejected(&self) {
@@ -128,6 +152,13 @@ impl Shared {
             Pick::Nowhere => self.unrouted.fetch_add(1, Ordering::Relaxed),
             Pick::Member(_) | Pick::Unavailable(_) => 0,
         };
+    }
+
+    /// A number that nobody can tell from those of others.
+    fn new_client(&self) -> ClientNumber {
+        let turn = self.random.fetch_add(1, Ordering::Relaxed);
+        let half = |which: u8| u128::from(self.numbers.hash_one((turn, which)));
+        ClientNumber(half(0) << 64 | half(1))
     }
 
     /// `SplitMix64` (Steele, Lea, Flood 2014): uniform, and one atomic addition whoever asks.
@@ -165,7 +196,7 @@ mod tests {
         shared.set(&sides[0].0).unwrap();
         let pick_until_done = || {
             while !done.load(Ordering::SeqCst) {
-                let Pick::Member(mut claim) = shared.pick(&HeaderMap::new(), Instant::now()) else {
+                let Pick::Member(mut claim) = shared.pick(&HeaderMap::new(), 0, Instant::now()) else {
                     panic!("nobody to pick")
                 };
                 let side = usize::from(claim.member().address.port() - 4001);

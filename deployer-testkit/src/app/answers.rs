@@ -70,6 +70,7 @@ impl Answers {
                 "listening_ms": self.listening_at.as_millis(),
             })),
             (&Method::GET, "/slow") => slow(request.uri().query()).await,
+            (&Method::GET, "/download") => download(request.uri().query()),
             (&Method::GET, "/tunnel") => self.tunnel(request),
             _ => text(StatusCode::NOT_FOUND, "no such thing here\n"),
         }
@@ -127,9 +128,23 @@ fn fails(number: u64, share: Percent) -> bool {
     failed_among_first(place) < failed_among_first(place + 1)
 }
 
+fn wanted_time(query: Option<&str>) -> Option<Duration> {
+    let millis = query?.strip_prefix("ms=")?.parse().ok()?;
+    Some(Duration::from_millis(millis)).filter(|wanted| *wanted <= MAX_SLOW)
+}
+
+/// Its head comes at once, its end only after the time that is asked for.
+fn download(query: Option<&str>) -> Response<Body> {
+    let Some(wanted) = wanted_time(query) else {
+        return text(StatusCode::BAD_REQUEST, "use /download?ms=0 to 60000\n");
+    };
+    let mut response = Response::new(bodies::download(wanted));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bodies::DOWNLOAD_BYTES));
+    response
+}
+
 async fn slow(query: Option<&str>) -> Response<Body> {
-    let wanted = query.and_then(|query| query.strip_prefix("ms=")).and_then(|millis| millis.parse().ok());
-    match wanted.map(Duration::from_millis).filter(|wanted| *wanted <= MAX_SLOW) {
+    match wanted_time(query) {
         Some(wanted) => {
             tokio::time::sleep(wanted).await;
             text(StatusCode::OK, "at last\n")

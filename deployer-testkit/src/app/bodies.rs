@@ -19,6 +19,17 @@ pub(super) fn slow() -> Body {
     chunks(3600, Bytes::from_static(b"."), Duration::from_secs(1))
 }
 
+/// Bytes of a download.
+pub(super) const DOWNLOAD_BYTES: u32 = DOWNLOAD_PIECES * DOWNLOAD_PIECE;
+const DOWNLOAD_PIECES: u32 = 100;
+const DOWNLOAD_PIECE: u32 = 1000;
+
+/// A hundred kilobytes in a hundred pieces, spread over this time.
+pub(super) fn download(time: Duration) -> Body {
+    let piece = Bytes::from(vec![b'd'; DOWNLOAD_PIECE as usize]);
+    chunks(DOWNLOAD_PIECES, piece, time / DOWNLOAD_PIECES)
+}
+
 /// Ten gigabytes, as fast as they are read.
 pub(super) fn endless() -> Body {
     const CHUNK: usize = 1 << 16;

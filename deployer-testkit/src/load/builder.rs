@@ -67,6 +67,7 @@ impl Load {
             get_path: "/".to_owned(),
             post_path: "/echo".to_owned(),
             headers: Vec::new(),
+            retry_kept_gets: false,
         }
     }
 }
@@ -85,6 +86,7 @@ pub struct LoadBuilder {
     get_path: String,
     post_path: String,
     headers: Vec<(String, String)>,
+    retry_kept_gets: bool,
 }
 
 /// What a load needs to run, checked.
@@ -101,6 +103,7 @@ pub(super) struct Settings {
     pub(super) get: Uri,
     pub(super) post: Uri,
     pub(super) headers: HeaderMap,
+    pub(super) retry_kept_gets: bool,
 }
 
 impl LoadBuilder {
@@ -166,6 +169,13 @@ impl LoadBuilder {
         self
     }
 
+    /// Whether a GET is sent once more, on a new connection, if the kept connection that it was on ended before any part
+    /// of an answer came: what browsers do, since the server may just have been closing it. Counted apart. Default false.
+    #[must_use]
+    pub fn retry_kept_gets(self, retry_kept_gets: bool) -> Self {
+        Self { retry_kept_gets, ..self }
+    }
+
     /// Starts the load on two threads of its own; no runtime of the caller is used.
     ///
     /// # Errors
@@ -207,6 +217,7 @@ impl LoadBuilder {
             get: path(&self.get_path)?,
             post: path(&self.post_path)?,
             headers: headers(self.address, &self.headers)?,
+            retry_kept_gets: self.retry_kept_gets,
         })
     }
 }

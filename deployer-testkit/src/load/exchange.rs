@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -29,6 +30,8 @@ pub(super) struct Exchanges {
     pub(super) start: Instant,
     pub(super) address: SocketAddr,
     pub(super) headers: HeaderMap,
+    pub(super) retry_kept_gets: bool,
+    pub(super) retried: AtomicU64,
     pub(super) get: Uri,
     pub(super) post: Uri,
     pub(super) body_bytes: usize,
@@ -85,13 +88,19 @@ impl Exchanges {
     ) -> Result<(), Failed> {
         let connection =
             if shape.is_kept() { self.kept.take().await } else { Connection::open(self.address).await };
-        let mut connection = connection.map_err(|why| match why {
-            NoConnection::Refused(why) => (FailureKind::Refused, why),
-            NoConnection::Exhausted(why) => (FailureKind::Unsent, why),
-        })?;
+        let mut connection = connection.map_err(unconnected)?;
         let sent = if shape.is_post() { body_of(request, self.body_bytes) } else { Bytes::new() };
-        let message = self.message(shape, sent.clone());
-        let answer = connection.sender.send_request(message).await.map_err(|error| torn(&error))?;
+        let mut answer = connection.sender.send_request(self.message(shape, sent.clone())).await;
+        if answer.as_ref().is_err_and(|error| !error.is_parse())
+            && self.retry_kept_gets
+            && shape == RequestShape::KeepAliveGet
+            && connection.is_reused
+        {
+            self.retried.fetch_add(1, Ordering::Relaxed);
+            connection = self.kept.open().await.map_err(unconnected)?;
+            answer = connection.sender.send_request(self.message(shape, sent.clone())).await;
+        }
+        let answer = answer.map_err(|error| torn(&error))?;
         *version = Some(version_of(answer.headers()));
         let status = answer.status();
         let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
@@ -125,6 +134,13 @@ fn body_of(request: u64, bytes: usize) -> Bytes {
 fn version_of(headers: &HeaderMap) -> String {
     let name = headers.get(VERSION_HEADER).and_then(|value| value.to_str().ok()).unwrap_or("(none)");
     name.chars().take(64).collect()
+}
+
+fn unconnected(why: NoConnection) -> Failed {
+    match why {
+        NoConnection::Refused(why) => (FailureKind::Refused, why),
+        NoConnection::Exhausted(why) => (FailureKind::Unsent, why),
+    }
 }
 
 fn torn(error: &hyper::Error) -> Failed {

@@ -1,7 +1,10 @@
 //! A load that runs.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -109,7 +112,8 @@ impl LoadHandle {
 
     fn result(&self, duration: Duration) -> LoadResult {
         let reopened = self.exchanges.kept.closed_while_idle();
-        self.exchanges.tally.lock().result(duration, reopened)
+        let retried = self.exchanges.retried.load(Ordering::Relaxed);
+        self.exchanges.tally.lock().result(duration, reopened, retried)
     }
 }
 
@@ -133,6 +137,8 @@ fn exchanges(settings: Settings, start: Instant) -> Exchanges {
         start,
         address: settings.address,
         headers: settings.headers,
+        retry_kept_gets: settings.retry_kept_gets,
+        retried: AtomicU64::new(0),
         get: settings.get,
         post: settings.post,
         body_bytes: settings.body_bytes,

@@ -42,6 +42,8 @@ pub(super) struct Connection {
     driver: JoinHandle<()>,
     /// Its place among the open ones of a pool.
     place: Option<Arc<()>>,
+    /// Whether an earlier request was on it.
+    pub(super) is_reused: bool,
 }
 
 impl Connection {
@@ -55,7 +57,7 @@ impl Connection {
             // An error of the connection reaches the request that is on it; without one there is nobody to tell.
             let _ = connection.await;
         });
-        Ok(Self { sender, driver, place: None })
+        Ok(Self { sender, driver, place: None, is_reused: false })
     }
 }
 
@@ -98,6 +100,11 @@ impl KeptConnections {
             }
             self.closed_while_idle.fetch_add(1, Ordering::Relaxed);
         }
+        self.open().await
+    }
+
+    /// A new connection that may be given back.
+    pub(super) async fn open(&self) -> Result<Connection, NoConnection> {
         let place = Arc::clone(&self.places);
         let mut connection = Connection::open(self.address).await?;
         connection.place = Some(place);
@@ -105,7 +112,8 @@ impl KeptConnections {
     }
 
     /// Keeps a connection whose answer was read to its end.
-    pub(super) fn give_back(&self, connection: Connection) {
+    pub(super) fn give_back(&self, mut connection: Connection) {
+        connection.is_reused = true;
         debug_assert!(connection.place.is_some(), "only connections of the pool come back to it");
         self.idle.lock().push_back(connection);
     }

@@ -53,6 +53,9 @@ pub struct LoadResult {
     /// How often the server closed a kept connection while no request was on it. Not a failure: a client sees it
     /// before it sends.
     pub reopened: u64,
+    /// GETs that were sent once more, where the load does that. Not a failure by itself.
+    #[serde(default)]
+    pub retried: u64,
     /// The first 20 failures.
     pub first_failures: Vec<Failure>,
 }
@@ -61,6 +64,11 @@ impl LoadResult {
     /// Failures of one kind.
     pub fn failed_as(&self, kind: FailureKind) -> u64 {
         self.failed_by_kind.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Whether the run is valid, all requests have ended and none failed.
+    pub fn is_lossless(&self) -> bool {
+        self.failed == 0 && self.in_flight == 0 && self.is_valid()
     }
 
     /// Whether the load was what it claims to be: at least one request, and 95 % of those that were due really sent
@@ -76,7 +84,7 @@ impl LoadResult {
     /// With the whole table if a request failed, has not ended, or if the run is invalid.
     #[track_caller]
     pub fn assert_lossless(&self) {
-        assert!(self.failed == 0 && self.in_flight == 0 && self.is_valid(), "the load lost requests\n{self}");
+        assert!(self.is_lossless(), "the load lost requests\n{self}");
     }
 }
 
@@ -86,11 +94,12 @@ impl fmt::Display for LoadResult {
         writeln!(f, "failed {} of {}{validity}", self.failed, self.requests)?;
         writeln!(
             f,
-            "  asked for {}/s over {:.1} s; longest gap {}; {} kept connections closed while idle",
+            "  asked for {}/s over {:.1} s; longest gap {}; {} kept connections closed while idle; {} retried",
             self.rate,
             self.duration.as_secs_f64(),
             Millis(self.longest_gap),
-            self.reopened
+            self.reopened,
+            self.retried
         )?;
         writeln!(
             f,

@@ -81,8 +81,8 @@ impl Tally {
     }
 
     /// The result if the load ended at `end`, counted from its start, with `reopened` kept connections that the server
-    /// closed.
-    pub(super) fn result(&self, end: Duration, reopened: u64) -> LoadResult {
+    /// closed, and `retried` requests.
+    pub(super) fn result(&self, end: Duration, reopened: u64, retried: u64) -> LoadResult {
         let failed = self.failed.values().sum();
         LoadResult {
             started_at: self.started_at,
@@ -97,6 +97,7 @@ impl Tally {
             latency: self.latency.clone(),
             longest_gap: self.longest_gap.max(end.saturating_sub(self.last_success)),
             reopened,
+            retried,
             first_failures: self.first_failures.clone(),
         }
     }
@@ -140,9 +141,9 @@ mod tests {
             tally.schedule();
             tally.record(ended);
         }
-        let result = tally.result(Duration::from_millis(70), 0);
+        let result = tally.result(Duration::from_millis(70), 0, 0);
         assert_eq!(result.longest_gap, Duration::from_millis(50));
-        assert_eq!(tally.result(Duration::from_millis(500), 0).longest_gap, Duration::from_millis(435));
+        assert_eq!(tally.result(Duration::from_millis(500), 0, 0).longest_gap, Duration::from_millis(435));
         assert_eq!((result.requests, result.succeeded, result.failed, result.in_flight), (4, 3, 1, 0));
         assert_eq!(
             result.latency.max(),
@@ -163,7 +164,7 @@ mod tests {
             tally.schedule();
             tally.record(ended);
         }
-        let result = tally.result(Duration::from_secs(1), 0);
+        let result = tally.result(Duration::from_secs(1), 0, 0);
         assert_eq!(result.first_failures.len(), KEPT_FAILURES);
         assert_eq!(result.by_version.len(), MAX_VERSIONS + 1);
         assert_eq!(result.by_version.values().map(|version| version.total).sum::<u64>(), 1000);

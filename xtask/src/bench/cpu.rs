@@ -24,7 +24,7 @@ use serde::Serialize;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Requests a second, all on kept connections.
-const RATE: u32 = 4000;
+pub(super) const RATE: u32 = 4000;
 const ROUND: Duration = Duration::from_secs(4);
 
 /// What was measured, in microseconds of CPU time a request.
@@ -57,10 +57,6 @@ pub(crate) async fn measure(rounds: usize) -> Result<Cpu, Failure> {
     }
     drop(nginx);
     host.shutdown(OnShutdown::StopInstances, Duration::from_secs(20)).await?;
-    let median = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
     Ok(Cpu {
         rate: RATE,
         rounds,
@@ -70,8 +66,14 @@ pub(crate) async fn measure(rounds: usize) -> Result<Cpu, Failure> {
     })
 }
 
+/// The one in the middle; of an even number the upper one.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 /// CPU microseconds a request.
-async fn round(address: SocketAddr, processes: &[u32]) -> Result<f64, Failure> {
+pub(super) async fn round(address: SocketAddr, processes: &[u32]) -> Result<f64, Failure> {
     let before = cpu_micros(processes)?;
     let mix = Mix { keep_alive_get: 1, ..Mix::NONE };
     let load = Load::builder(address).rate(RATE).connections(64).mix(mix).maximum_duration(ROUND).start()?;
@@ -134,7 +136,7 @@ async fn start_proxy(host: &LocalHost) -> Result<Proxy, Failure> {
     Ok(Proxy { address, members })
 }
 
-async fn listening(address: SocketAddr) -> Result<(), Failure> {
+pub(super) async fn listening(address: SocketAddr) -> Result<(), Failure> {
     for _ in 0..500 {
         if tokio::net::TcpStream::connect(address).await.is_ok() {
             return Ok(());
@@ -144,14 +146,23 @@ async fn listening(address: SocketAddr) -> Result<(), Failure> {
     Err(format!("nothing listens on {address}").into())
 }
 
-struct Nginx {
+pub(super) struct Nginx {
     master: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Nginx {
     /// Two workers, as the embedded proxy has two threads for data on two cores.
     fn start(directory: &Path, members: &[Member]) -> Result<Self, Failure> {
+        Self::with(
+            directory,
+            members,
+            "proxy_set_header Connection \"\"; proxy_set_header X-Forwarded-For $remote_addr;",
+        )
+    }
+
+    /// With these lines in its location.
+    pub(super) fn with(directory: &Path, members: &[Member], lines: &str) -> Result<Self, Failure> {
         let program = program()?;
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let servers: String =
@@ -163,8 +174,7 @@ impl Nginx {
              scgi_temp_path s;\n\
              upstream app {{ {servers} keepalive 64; }}\n\
              server {{ listen {address}; keepalive_requests 1000000;\n\
-             location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
-             proxy_set_header X-Forwarded-For $remote_addr; }} }} }}\n"
+             location / {{ proxy_pass http://app; proxy_http_version 1.1; {lines} }} }} }}\n"
         );
         let file = directory.join("nginx.conf");
         std::fs::write(&file, config)?;
@@ -188,7 +198,7 @@ impl Nginx {
             .into())
     }
 
-    fn processes(&self) -> Result<Vec<u32>, Failure> {
+    pub(super) fn processes(&self) -> Result<Vec<u32>, Failure> {
         let master = self.master.id();
         let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children"))?;
         Ok(children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
@@ -203,7 +213,7 @@ impl Drop for Nginx {
 }
 
 /// nginx, installed from the distribution's packages if it is not there.
-fn program() -> Result<PathBuf, Failure> {
+pub(super) fn program() -> Result<PathBuf, Failure> {
     let places = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"];
     let find = || places.iter().map(PathBuf::from).find(|path| path.exists());
     if let Some(program) = find() {

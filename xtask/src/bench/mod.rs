@@ -3,6 +3,7 @@
 mod cpu;
 mod decisions;
 mod fleet;
+mod nginx;
 mod rollout;
 mod run;
 

@@ -4,9 +4,12 @@ use std::{process::ExitCode, time::Duration};
 
 use serde::Serialize;
 
-use super::{cpu, decisions, fleet, rollout};
+use super::{cpu, decisions, fleet, nginx, rollout};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// CPU time a request with the live router of nginx ÷ that of plain nginx.
+const MOST_LIVE: f64 = 1.3;
 
 /// All figures; the last line of `--json`.
 #[derive(Debug, Serialize)]
@@ -14,6 +17,7 @@ struct Figures {
     decisions: Vec<decisions::Decisions>,
     rollout: rollout::Rollout,
     cpu: cpu::Cpu,
+    nginx: nginx::LiveCpu,
     fleet: fleet::Fleet,
     /// Bounds that were missed.
     missed: Vec<String>,
@@ -23,6 +27,9 @@ struct Figures {
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
     if arguments.iter().any(|argument| argument == "fleet") {
         return fleet_alone();
+    }
+    if arguments.iter().any(|argument| argument == "nginx") {
+        return nginx_alone();
     }
     let json = arguments.iter().any(|argument| argument == "--json");
     match figures() {
@@ -55,6 +62,21 @@ fn fleet_alone() -> ExitCode {
     }
 }
 
+/// Interleaved rounds on the same machine: what else runs there slows both.
+fn nginx_alone() -> ExitCode {
+    let measured = runtime().and_then(|runtime| runtime.block_on(nginx::measure(6)));
+    match measured {
+        Ok(nginx) => {
+            println!("{}", nginx_line(&nginx));
+            if nginx.ratio <= MOST_LIVE { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            println!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?)
 }
@@ -64,8 +86,9 @@ fn figures() -> Result<Figures, Failure> {
     let decisions = vec![decisions::measure(10)?, decisions::measure(10_000)?];
     let rollout = runtime.block_on(rollout::measure(5))?;
     let cpu = runtime.block_on(cpu::measure(6))?;
+    let nginx = runtime.block_on(nginx::measure(6))?;
     let fleet = runtime.block_on(fleet::measure())?;
-    let mut figures = Figures { decisions, rollout, cpu, fleet, missed: Vec::new() };
+    let mut figures = Figures { decisions, rollout, cpu, nginx, fleet, missed: Vec::new() };
     figures.missed = missed(&figures);
     Ok(figures)
 }
@@ -86,6 +109,10 @@ fn missed(figures: &Figures) -> Vec<String> {
     }
     bound(figures.rollout.ratio <= 1.05, "rollout time at most 1.05 × its floor");
     bound(figures.cpu.ratio <= 1.4, "CPU time a request at most 1.4 × that of nginx");
+    bound(
+        figures.nginx.ratio <= MOST_LIVE,
+        "CPU time a request at most 1.3 × that of plain nginx with the live router",
+    );
     let what = format!("{} KiB a deployment, with its fake world, when 1 000 run at once", fleet::MOST_KIB);
     bound(figures.fleet.kib_each <= fleet::MOST_KIB, &what);
     missed
@@ -112,9 +139,17 @@ fn text(figures: &Figures) -> String {
         "CPU a request at {}/s: proxy {:.1} µs, nginx {:.1} µs, ratio {:.2} (median of {} interleaved rounds)",
         c.rate, c.proxy_micros, c.nginx_micros, c.ratio, c.rounds
     ));
+    lines.push(nginx_line(&figures.nginx));
     lines.push(fleet_line(&figures.fleet));
     lines.extend(figures.missed.iter().map(|what| format!("MISSED: {what}")));
     lines.join("\n")
+}
+
+fn nginx_line(n: &nginx::LiveCpu) -> String {
+    format!(
+        "CPU a request at {}/s: nginx with the live router {:.1} µs, plain {:.1} µs, ratio {:.2} (median of {} interleaved rounds)",
+        n.rate, n.live_micros, n.plain_micros, n.ratio, n.rounds
+    )
 }
 
 fn fleet_line(f: &fleet::Fleet) -> String {

@@ -1,0 +1,9 @@
+//! Switches by reload.
+
+mod acknowledge;
+mod in_flight;
+mod install;
+mod router;
+mod watch;
+
+pub use router::ReloadRouter;
