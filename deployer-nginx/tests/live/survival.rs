@@ -296,6 +296,8 @@ async fn requests_that_end_elsewhere_are_counted_to_their_end() {
             get(listen, path).await.unwrap();
         }
     }
+    // The last one ends at the error page: nobody comes after it who could put things right.
+    while get(listen, "/").await.unwrap().body != "sorry" {}
     // Each of them has met the one who is nobody, and ended somewhere else than where it began.
     let log = fs::read_to_string(rig.own.directory().join("error.log")).unwrap();
     let refused: Vec<_> = log.lines().filter(|line| line.contains("Connection refused")).collect();
