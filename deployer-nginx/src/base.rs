@@ -83,6 +83,12 @@ pub(crate) fn location(
     if !settings.buffering {
         text.push_str("proxy_buffering off;\n");
     }
+    if !settings.closing_time.is_zero() && kind == RouterKind::Reload {
+        let closing = settings.paths().closing();
+        let _ = writeln!(text, "set $deployer_closing \"\";");
+        let _ = writeln!(text, "if (-f {}) {{\n    set $deployer_closing close;\n}}", closing.display());
+        text.push_str("add_header Connection $deployer_closing always;\n");
+    }
     if settings.stickiness.is_some() && kind == RouterKind::Reload {
         let _ = writeln!(text, "add_header Set-Cookie ${}_cookie always;", names::workload(workload));
     }
@@ -139,7 +145,10 @@ mod tests {
     #[test]
     fn what_is_not_asked_for_is_not_written() {
         let plain = of("nginx version: nginx/1.22.1", &NginxSettings::default());
-        assert!(!plain.contains("Set-Cookie") && !plain.contains("proxy_buffering"), "{plain}");
+        assert!(
+            !plain.contains("closing") && !plain.contains("Set-Cookie") && !plain.contains("proxy_buffering"),
+            "{plain}"
+        );
         let settings = NginxSettings {
             stickiness: Some(Stickiness::default()),
             buffering: false,

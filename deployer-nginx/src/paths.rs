@@ -61,6 +61,11 @@ impl Paths {
         self.directory.join("state").join(format!("{workload}.live"))
     }
 
+    /// While this is there clients are told to close their connections.
+    pub(crate) fn closing(&self) -> PathBuf {
+        self.directory.join("closing")
+    }
+
     /// Where Lua code is.
     pub fn lua(&self) -> PathBuf {
         self.directory.join("lua")

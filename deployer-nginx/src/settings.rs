@@ -103,6 +103,13 @@ pub struct NginxSettings {
     /// Whether nginx takes an answer as fast as the member gives it and keeps what the client has not taken yet, which
     /// frees members early. Without it each piece goes on at once, as streams of events want it. Default true (nginx).
     pub buffering: bool,
+    /// How long before a reload clients are told to close their connections with the answer that they get, so that old
+    /// workers have none to cut: a request just under way on a kept connection would be lost, unless nginx has
+    /// `keepalive_min_timeout`. Each reload then takes that much longer; 0.1 s is enough for clients that are busy. It
+    /// adds a header in the location, where nginx then ignores `add_header` of outer blocks: repeat those there. Default
+    /// 0 s, not at all.
+    #[serde(with = "seconds")]
+    pub closing_time: Duration,
     /// How long a client's unused connection outlives a reload, where nginx can do that (1.27.4): a request that is
     /// under way just then is not lost. Default 5 s.
     #[serde(with = "seconds")]
@@ -130,6 +137,7 @@ impl Default for NginxSettings {
             connect_timeout: Duration::from_secs(1),
             tries: 3,
             buffering: true,
+            closing_time: Duration::ZERO,
             keepalive_min_timeout: Duration::from_secs(5),
         }
     }
@@ -172,6 +180,7 @@ impl NginxSettings {
             ("member_idle", self.member_idle, true),
             ("fail_timeout", self.fail_timeout, false),
             ("keepalive_min_timeout", self.keepalive_min_timeout, false),
+            ("closing_time", self.closing_time, false),
         ];
         for (at, duration, positive) in durations {
             if positive && duration.as_millis() == 0 {

@@ -30,6 +30,9 @@ use crate::{
     settings::NginxSettings,
 };
 
+/// How many ports are tried where any will do.
+const PORT_TRIES: usize = 5;
+
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const START: &str = "start an nginx of one's own";
 
@@ -121,11 +124,20 @@ impl OwnServer {
     /// # Errors
     /// nginx refused the reload, or the address.
     pub async fn add(&self, workload: &WorkloadId, listen: SocketAddr) -> Result<SocketAddr, BackendError> {
-        let listen = free(listen)?;
         self.server.add(workload)?;
-        write_site(&self.settings.directory, self.server.paths(), workload, listen)?;
-        self.server.reload().await?;
-        Ok(listen)
+        let mut tries = 0;
+        loop {
+            let chosen = free(listen)?;
+            write_site(&self.settings.directory, self.server.paths(), workload, chosen)?;
+            let Err(refused) = self.server.reload().await else { return Ok(chosen) };
+            tries += 1;
+            // Between the choice of a port and its use somebody else may have taken it.
+            if listen.port() != 0 || tries == PORT_TRIES || !refused.message.contains("bind()") {
+                // Left there it would keep nginx from every other reload.
+                let _ = fs::remove_file(site(&self.settings.directory, workload));
+                return Err(refused);
+            }
+        }
     }
 
     /// Removes a workload and its listener, and reloads.

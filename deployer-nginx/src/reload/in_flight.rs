@@ -8,7 +8,7 @@ use std::{
 
 use deployer_core::model::{InFlight, Member, Split};
 
-use crate::server::{Master, Worker};
+use crate::server::{Master, Worker, process};
 
 /// How many requests each of these members is still answering, at most: connections to it, and for one that has left
 /// the split also old workers, each of which may be reading a request that it will send there. Unknown where this user
@@ -38,7 +38,7 @@ pub(super) fn count(
 fn connections(master: &Master, workers: &[Worker]) -> Option<Vec<SocketAddr>> {
     let mut sockets = HashSet::new();
     for worker in workers {
-        match sockets_of(worker.pid) {
+        match process::sockets(worker.pid) {
             Ok(inodes) => sockets.extend(inodes),
             // It ended meanwhile, and its connections with it.
             Err(failed) if failed.kind() == std::io::ErrorKind::NotFound => {}
@@ -53,17 +53,6 @@ fn connections(master: &Master, workers: &[Worker]) -> Option<Vec<SocketAddr>> {
         found.extend(ours.map(|(address, _)| address));
     }
     Some(found)
-}
-
-fn sockets_of(pid: u32) -> std::io::Result<Vec<u64>> {
-    let mut inodes = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        let Ok(target) = fs::read_link(entry?.path()) else { continue };
-        let text = target.to_string_lossy();
-        let inode = text.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
-        inodes.extend(inode.and_then(|inode| inode.parse::<u64>().ok()));
-    }
-    Ok(inodes)
 }
 
 /// The other end and the inode of one row of `/proc/net/tcp`, if it is connected to somewhere.
@@ -116,7 +105,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let to = listener.local_addr().unwrap();
         let _stream = std::net::TcpStream::connect(to).unwrap();
-        let own = sockets_of(std::process::id()).unwrap();
+        let own = process::sockets(std::process::id()).unwrap();
         let text = fs::read_to_string("/proc/self/net/tcp").unwrap();
         assert!(text.lines().filter_map(row).any(|(address, inode)| address == to && own.contains(&inode)));
     }

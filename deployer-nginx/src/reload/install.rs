@@ -71,11 +71,8 @@ impl Before {
         self.foreign.is_none()
     }
 
-    /// Its text, at least of this epoch: whoever wrote that has been seen.
-    fn text(&self, epoch: Epoch) -> String {
-        self.foreign
-            .clone()
-            .unwrap_or_else(|| WorkloadFile { epoch: self.file.epoch.max(epoch), ..self.file.clone() }.text())
+    fn text(&self) -> String {
+        self.foreign.clone().unwrap_or_else(|| self.file.text())
     }
 }
 
@@ -88,7 +85,7 @@ pub(super) fn install(
     after: &WorkloadFile,
 ) -> Result<(), BackendError> {
     let path = paths.workload(workload);
-    let text = before.text(Epoch::default());
+    let text = before.text();
     if fs::read_to_string(&path).unwrap_or_default() != text {
         let message =
             format!("{}: it was edited by somebody else just now; it is not overwritten", path.display());
@@ -96,18 +93,6 @@ pub(super) fn install(
     }
     durable::replace(operation, &paths.previous(workload), text.as_bytes())?;
     durable::replace(operation, &paths.workload(workload), after.text().as_bytes())
-}
-
-/// Raises the epoch, which nginx does not read.
-pub(super) fn raise(
-    operation: &str,
-    paths: &Paths,
-    workload: &WorkloadId,
-    file: &WorkloadFile,
-    epoch: Epoch,
-) -> Result<(), BackendError> {
-    let raised = WorkloadFile { epoch, ..file.clone() };
-    durable::replace(operation, &paths.workload(workload), raised.text().as_bytes())
 }
 
 /// Puts the file before back, and keeps the one that nginx refused.
@@ -119,7 +104,7 @@ pub(super) fn restore(
     refused: &WorkloadFile,
 ) -> Result<(), BackendError> {
     durable::replace(operation, &paths.refused(workload), refused.text().as_bytes())?;
-    durable::replace(operation, &paths.workload(workload), before.text(refused.epoch).as_bytes())
+    durable::replace(operation, &paths.workload(workload), before.text().as_bytes())
 }
 
 /// The file before the present one, if it is there and whole.

@@ -1,6 +1,10 @@
 //! A traffic router that replaces one file and reloads nginx.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use deployer_core::{
@@ -18,7 +22,8 @@ use super::{
 use crate::{
     choice::RouterKind,
     config::{self, WorkloadFile},
-    server::{FileLock, Server, WorkerState},
+    durable,
+    server::{FileLock, Server, Worker, WorkerState},
 };
 
 /// How long old workers may still answer after a reload that the master has acted on. It is some 100 ms; nobody is
@@ -42,6 +47,12 @@ enum OnForeignEdit {
 /// - **Requests in flight**: the connections from nginx to a member, unused ones included while it is in the split;
 ///   once it left, at least the number of old workers that have not ended.
 /// - **A refusal** by nginx leaves the old file and the old configuration, and carries nginx's own words.
+/// - **Kept connections**: old workers close those of clients that are unused, and a request that is just under way on
+///   one is lost: a client may repeat a GET, not a POST. nginx 1.27.4 keeps them
+///   ([`keepalive_min_timeout`](crate::NginxSettings::keepalive_min_timeout)); for older ones there is
+///   [`closing_time`](crate::NginxSettings::closing_time). New connections lose nothing.
+/// - **Connections that last**, as `WebSocket`s do, keep an old worker, which counts as a request of every member that
+///   left; the drain time bounds it. `worker_shutdown_timeout` bounds the workers themselves.
 /// - **Killed in between**: the file is what was accepted. [`current`](TrafficRouter::current) finishes what was begun.
 #[derive(Debug, Clone)]
 pub struct ReloadRouter {
@@ -78,8 +89,9 @@ impl ReloadRouter {
     async fn switch(&self, context: &CallContext, split: &Split, on_edit: OnForeignEdit) -> Result<()> {
         let operation = self.operation(context, "switch")?;
         let (paths, settings) = (self.server.paths(), self.server.settings());
-        let lock = FileLock::take(&operation, &paths.workload_lock(&self.workload), context.deadline).await?;
-        let before = match (self.read(&operation), on_edit) {
+        let mut lock =
+            FileLock::take(&operation, &paths.workload_lock(&self.workload), context.deadline).await?;
+        let mut before = match (self.read(&operation), on_edit) {
             (Ok(file), _) => Before::ours(file),
             (Err(error), OnForeignEdit::Refuse) => return Err(error),
             (Err(_), OnForeignEdit::Overwrite) => Before::foreign(paths, &self.workload),
@@ -100,18 +112,20 @@ impl ReloadRouter {
         let same = before.is_ours()
             && before.file.split == *split
             && before.file.content == rendered(before.file.generation)?;
-        if same {
-            if before.file.epoch != context.epoch {
-                let (text, epoch) = (operation.clone(), context.epoch);
-                let raise = move |server: &Server, workload: &WorkloadId| {
-                    install::raise(&text, server.paths(), workload, &before.file, epoch)
-                };
-                self.on_disk(&operation, lock, raise).await?;
-            }
-            return Ok(());
-        }
         // A value that cannot be expressed is refused whether nginx runs or not.
         rendered(0)?;
+        if before.is_ours() && before.file.epoch < context.epoch {
+            // Also if nginx refuses what comes: the owner before may not come back.
+            before.file.epoch = context.epoch;
+            let (text, file) = (operation.clone(), before.file.clone());
+            let raise = move |server: &Server, workload: &WorkloadId| {
+                durable::replace(&text, &server.paths().workload(workload), file.text().as_bytes())
+            };
+            lock = self.on_disk(&operation, lock, raise).await?;
+        }
+        if same {
+            return Ok(());
+        }
         // Before anything is written: a switch that cannot take effect is none.
         self.server.master().await?;
         let running = marker(&self.server, &self.workload, settings.reload_deadline).await;
@@ -125,7 +139,7 @@ impl ReloadRouter {
         };
         self.server.test_candidate(&self.workload, &after.text()).await?;
         let (text, old, new) = (operation.clone(), before.clone(), after.clone());
-        let lock = self
+        lock = self
             .on_disk(&operation, lock, move |server, workload| {
                 install::install(&text, server.paths(), workload, &old, &new)
             })
@@ -195,6 +209,17 @@ impl ReloadRouter {
         Err(wrap(format!("{}; {verdict}", refusal.report())))
     }
 
+    /// Whether the master has started workers since the file was written, and not long ago.
+    async fn is_being_read(&self) -> bool {
+        let written =
+            fs::metadata(self.server.paths().workload(&self.workload)).and_then(|file| file.modified());
+        let file_age = written.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        let (Some(file_age), Ok(master)) = (file_age, self.server.master().await) else { return false };
+        let youngest = master.workers().ok().and_then(|workers| workers.iter().map(Worker::age).min());
+        // Workers that die and are replaced all the time say nothing.
+        file_age < OLD_MAY_ANSWER * 2 && youngest.is_some_and(|age| age < file_age && age < OLD_MAY_ANSWER)
+    }
+
     /// The master has reloaded, and new connections still get something else.
     fn unheard(&self, operation: &str, generation: u64, running: Option<u64>) -> BackendError {
         let settings = self.server.settings();
@@ -217,6 +242,10 @@ impl ReloadRouter {
             // Another reload would be read from the same place.
             Some(ago) if ago < ANOTHER_TRY => return Err(self.unheard(operation, seen.generation, running)),
             _ => {}
+        }
+        // Somebody else has told nginx just now.
+        if self.is_being_read().await {
+            return Ok(());
         }
         let lock = FileLock::try_take(operation, &self.server.paths().workload_lock(&self.workload))?;
         // Who has the lock is about to reload.
@@ -262,7 +291,10 @@ impl TrafficRouter for ReloadRouter {
         let acknowledged =
             acknowledge(&self.server, &self.workload, file.generation, context.deadline).await?;
         let proof = match acknowledged {
-            Acknowledged::Yes => Proof::Proven { generation: file.generation },
+            Acknowledged::Yes => {
+                self.server.end_closing();
+                Proof::Proven { generation: file.generation }
+            }
             Acknowledged::Almost => Proof::Pending,
             Acknowledged::Other(running) => {
                 self.finish(&operation, &file, running).await?;
@@ -277,9 +309,8 @@ impl TrafficRouter for ReloadRouter {
         let file = self.read(&operation)?;
         let master = self.server.master().await?;
         let workers = master.workers()?;
-        let is_old = |worker: &crate::server::Worker| {
-            worker.state == WorkerState::ShuttingDown || self.server.is_outdated(worker)
-        };
+        let is_old =
+            |worker: &Worker| worker.state == WorkerState::ShuttingDown || self.server.is_outdated(worker);
         let old: Vec<_> = workers.iter().copied().filter(is_old).collect();
         Ok(in_flight::count(&master, &old, &workers, &file.split, members))
     }

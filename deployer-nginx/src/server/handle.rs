@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     fmt::Write as _,
     fs,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -127,22 +128,33 @@ impl Server {
     /// the pid file holds the number of another process, `PermissionDenied` if this user may not look at it.
     pub async fn master(&self) -> Result<Master, BackendError> {
         let answering = self.answering_worker().await;
-        let mut error = match (Master::find(&self.inner.settings), answering) {
-            (Ok(master), Some((pid, parent))) if parent != master.pid() => BackendError::new(
+        let pid_file = &self.inner.settings.pid_file;
+        let conflict = |message: String| {
+            BackendError::new(
                 ErrorKind::Conflict,
                 "find the master of nginx",
-                format!(
-                    "{} names master {}, but worker {pid}, which answers on {}, is not its child: it is the pid file of \
-                     another nginx",
-                    self.inner.settings.pid_file.display(),
-                    master.pid(),
-                    self.inner.paths.control_socket().display()
-                ),
-            ),
+                format!("{}: {message}", pid_file.display()),
+            )
+        };
+        let mut error = match (Master::find(&self.inner.settings), answering) {
+            (Ok(master), Some((pid, parent))) if parent != master.pid() => conflict(format!(
+                "it names master {}, but worker {pid}, which answers on {}, is not its child: it is the pid file of \
+                 another nginx",
+                master.pid(),
+                self.inner.paths.control_socket().display()
+            )),
+            // Where nobody proves whose child he is, the times have to fit.
+            (Ok(master), None) if master.is_younger_than(pid_file) => conflict(format!(
+                "master {} was started after the file was written: it is a left-over, and the number is that of another \
+                 nginx by now",
+                master.pid()
+            )),
             (Ok(master), _) => return Ok(master),
             (Err(error), _) => error,
         };
-        if let Some(orphans) = answering.and_then(|(pid, parent)| orphans(pid, parent)) {
+        if let Some(orphans) =
+            answering.and_then(|(pid, parent)| orphans(pid, parent, &self.inner.paths.control_socket()))
+        {
             error.kind = ErrorKind::Conflict;
             let _ = write!(
                 error.message,
@@ -327,22 +339,29 @@ impl Server {
 
     /// The worker that answers on the control socket, and its parent.
     async fn answering_worker(&self) -> Option<(u32, u32)> {
-        let answer = self.ask("GET", "/server", b"", Duration::from_secs(1)).await.ok()?;
-        let pid = answer.body.trim().parse().ok()?;
-        Some((pid, process::Stat::read(pid).ok()?.parent))
+        // One that is ending may answer, and be gone.
+        for _ in 0..3 {
+            let Ok(answer) = self.ask("GET", "/server", b"", Duration::from_secs(1)).await else { continue };
+            let pid = answer.body.trim().parse().ok()?;
+            if let Ok(stat) = process::Stat::read(pid) {
+                return Some((pid, stat.parent));
+            }
+        }
+        None
     }
 }
 
-/// The numbers of a worker and its siblings, if their parent is no master.
-fn orphans(pid: u32, parent: u32) -> Option<String> {
+/// The numbers of a worker and of those that listen on the same socket, if its parent is no master.
+fn orphans(pid: u32, parent: u32, socket: &Path) -> Option<String> {
     if process::title(parent).is_ok_and(|title| title.starts_with("nginx: master process")) {
         return None;
     }
-    let is_sibling = |candidate: &u32| {
-        process::Stat::read(*candidate).is_ok_and(|stat| stat.parent == parent && stat.lives())
-            && process::title(*candidate).is_ok_and(|title| title.starts_with("nginx: worker process"))
+    let bound = process::bound_to(socket).unwrap_or_default();
+    let listens = |candidate: &u32| {
+        process::title(*candidate).is_ok_and(|title| title.starts_with("nginx: worker process"))
+            && process::sockets(*candidate).is_ok_and(|own| own.iter().any(|inode| bound.contains(inode)))
     };
-    let mut pids: Vec<u32> = process::all().ok()?.into_iter().filter(is_sibling).collect();
+    let mut pids: Vec<u32> = process::all().ok()?.into_iter().filter(listens).collect();
     if !pids.contains(&pid) {
         pids.push(pid);
     }

@@ -33,6 +33,13 @@ pub struct Worker {
     pub state: WorkerState,
 }
 
+impl Worker {
+    /// How long ago it was started, to some 10 ms.
+    pub fn age(&self) -> Duration {
+        process::age(self.start_time)
+    }
+}
+
 /// The master process of an nginx: known by its executable, its title and its start, not by its number alone.
 #[derive(Debug)]
 pub struct Master {
@@ -81,9 +88,6 @@ impl Master {
         if !title.starts_with("nginx: master process") {
             return Err(stranger(format!("its title is {title:?}, not that of a master")));
         }
-        if started_after(&settings.pid_file, stat.start_time) {
-            return Err(stranger("it was started after the file was written".to_owned()));
-        }
         Ok(Self { pid, start_time: stat.start_time, handle })
     }
 
@@ -112,6 +116,15 @@ impl Master {
     /// Whether it still runs.
     pub fn lives(&self) -> bool {
         Stat::read(self.pid).is_ok_and(|stat| stat.lives() && stat.start_time == self.start_time)
+    }
+
+    /// Whether it was started after its pid file was written, and so cannot have written it. Clocks may be a little
+    /// apart.
+    pub(crate) fn is_younger_than(&self, pid_file: &Path) -> bool {
+        const SLACK: Duration = Duration::from_secs(2);
+        let written = fs::metadata(pid_file).and_then(|metadata| metadata.modified());
+        let age = written.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        age.is_some_and(|age| age > process::age(self.start_time) + SLACK)
     }
 
     /// Sends it a signal; never another process.
@@ -149,26 +162,9 @@ fn read_pid(operation: &str, path: &Path) -> Result<u32, BackendError> {
         }
         _ => error::file(operation, path, failed),
     })?;
-    let pid = text.trim().parse().ok().filter(|pid| *pid > 1);
+    let pid = text.trim().parse().ok().filter(|pid| *pid > 0);
     pid.ok_or_else(|| {
         let message = format!("{shown} holds no process number: nginx does not run, or is just starting");
         BackendError::new(ErrorKind::Unavailable, operation, message)
     })
-}
-
-/// A process that was started after the pid file was written cannot have written it. Clocks may be a little apart.
-fn started_after(pid_file: &Path, start_time: u64) -> bool {
-    const SLACK: Duration = Duration::from_secs(2);
-    let ticks = rustix::param::clock_ticks_per_second();
-    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let (Ok(seconds), Ok(nanoseconds)) = (u64::try_from(uptime.tv_sec), u32::try_from(uptime.tv_nsec)) else {
-        return false;
-    };
-    let started = Duration::from_millis(start_time.saturating_mul(1000) / ticks.max(1));
-    let age = Duration::new(seconds, nanoseconds).saturating_sub(started);
-    let written = fs::metadata(pid_file).and_then(|metadata| metadata.modified());
-    let Ok(file_age) = written.map(|at| SystemTime::now().duration_since(at).unwrap_or_default()) else {
-        return false;
-    };
-    file_age > age + SLACK
 }

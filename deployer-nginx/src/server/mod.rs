@@ -7,7 +7,7 @@ mod handle;
 mod includes;
 mod lock;
 mod master;
-mod process;
+pub(crate) mod process;
 mod reload;
 mod staging;
 

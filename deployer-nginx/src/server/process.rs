@@ -1,6 +1,10 @@
 //! What is used of `/proc`.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rustix::process::{Pid, PidfdFlags};
 
@@ -36,6 +40,16 @@ impl Stat {
     }
 }
 
+/// How long ago something started, in clock ticks since the host started.
+pub(crate) fn age(start_time: u64) -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let nanoseconds = u32::try_from(now.tv_nsec).unwrap_or_default();
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let started = Duration::from_millis(start_time.saturating_mul(1000) / ticks);
+    Duration::new(seconds, nanoseconds).saturating_sub(started)
+}
+
 /// The title of a process: nginx writes into it what the process is.
 pub(crate) fn title(pid: u32) -> io::Result<String> {
     let text = fs::read(format!("/proc/{pid}/cmdline"))?;
@@ -60,6 +74,29 @@ pub(crate) fn children(pid: u32) -> io::Result<Vec<u32>> {
     Ok(all()?.into_iter().filter(is_child).collect())
 }
 
+/// The inodes of the sockets that a process has.
+pub(crate) fn sockets(pid: u32) -> io::Result<Vec<u64>> {
+    let mut inodes = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let Ok(target) = fs::read_link(entry?.path()) else { continue };
+        let text = target.to_string_lossy();
+        let inode = text.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']'));
+        inodes.extend(inode.and_then(|inode| inode.parse::<u64>().ok()));
+    }
+    Ok(inodes)
+}
+
+/// The inodes of the sockets that are bound to a path.
+pub(crate) fn bound_to(path: &Path) -> io::Result<Vec<u64>> {
+    let text = fs::read_to_string("/proc/net/unix")?;
+    let row = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip(6);
+        let inode = fields.next()?.parse().ok()?;
+        (fields.next()? == path.as_os_str()).then_some(inode)
+    };
+    Ok(text.lines().filter_map(row).collect())
+}
+
 /// The numbers of all processes.
 pub(crate) fn all() -> io::Result<Vec<u32>> {
     let entries = fs::read_dir("/proc")?;
@@ -82,6 +119,7 @@ mod tests {
         let own = std::process::id();
         let stat = Stat::read(own).unwrap();
         assert!(stat.lives() && stat.start_time > 0);
+        assert!(age(stat.start_time) < Duration::from_secs(3600), "{:?}", age(stat.start_time));
         assert_eq!(executable(own).unwrap(), std::env::current_exe().unwrap());
         assert!(all().unwrap().contains(&own));
     }

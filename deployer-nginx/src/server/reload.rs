@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashSet,
-    fs::File,
+    fs::{self, File},
     io::{Read as _, Seek as _, SeekFrom},
     os::unix::fs::FileTypeExt as _,
+    path::PathBuf,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -19,9 +20,15 @@ use tokio::{
 use super::{
     handle::{Identity, Server},
     lock::FileLock,
-    master::{Master, Worker},
+    master::{Master, Worker, WorkerState},
 };
 use crate::error::capped;
+
+/// After it has started new workers the master sleeps before it ends the old ones. A signal would wait as long; so who
+/// asks meanwhile may as well share the next one.
+const MASTER_SLEEPS: Duration = Duration::from_millis(100);
+
+const OPERATION: &str = "reload nginx";
 
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
@@ -39,6 +46,8 @@ struct Done {
     up_to: u64,
     /// How it ended, for those who find that somebody else reloaded for them.
     refusal: Option<Refusal>,
+    /// When the master last acted.
+    acted: Option<Instant>,
     /// How many signals were sent.
     signals: u64,
 }
@@ -63,8 +72,16 @@ impl Server {
         let number = self.inner.reloads.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut done = self.inner.reloads.done.lock().await;
         if done.up_to < number {
+            if let Some(acted) = done.acted {
+                sleep(MASTER_SLEEPS.saturating_sub(acted.elapsed())).await;
+            }
+            let begun = self.begin_reload().await;
+            // Not before: others may have come meanwhile, and share this one.
             let covered = self.inner.reloads.asked.load(Ordering::SeqCst);
-            let result = self.reload_now(&mut done.signals).await;
+            let result = match begun {
+                Ok(begun) => self.reload_now(begun, &mut done.signals).await,
+                Err(error) => Err(error),
+            };
             done.refusal = result.err().map(|error| Refusal {
                 kind: error.kind,
                 message: error
@@ -74,10 +91,20 @@ impl Server {
                 operation: error.operation,
             });
             done.up_to = covered;
+            done.acted = Some(Instant::now());
         }
         match &done.refusal {
             None => Ok(()),
             Some(Refusal { kind, operation, message }) => Err(BackendError::new(*kind, operation, message)),
+        }
+    }
+
+    /// Ends what a deployer left that was killed while it told clients to close their connections.
+    pub(crate) fn end_closing(&self) {
+        let flag = self.paths().closing();
+        if flag.exists() && matches!(FileLock::try_take(OPERATION, &self.paths().reload_lock()), Ok(Some(_)))
+        {
+            drop(Closing { flag });
         }
     }
 
@@ -86,11 +113,31 @@ impl Server {
         self.inner.reloads.done.lock().await.signals
     }
 
-    async fn reload_now(&self, signals: &mut u64) -> Result<(), BackendError> {
-        let operation = "reload nginx";
+    /// Takes the lock of all who reload this nginx, tells clients to close their connections, if that is wanted, and gives
+    /// them the time to do it.
+    async fn begin_reload(&self) -> Result<(FileLock, Option<Closing>), BackendError> {
+        let limit = self.settings().reload_deadline;
+        let lock = FileLock::take(OPERATION, &self.paths().reload_lock(), limit).await?;
+        let time = self.settings().closing_time;
+        if time.is_zero() {
+            return Ok((lock, None));
+        }
+        let flag = self.paths().closing();
+        // It is a help, so a failure is none.
+        let closing = fs::write(&flag, "").ok().map(|()| Closing { flag });
+        if closing.is_some() {
+            sleep(time).await;
+        }
+        Ok((lock, closing))
+    }
+
+    async fn reload_now(
+        &self,
+        (_lock, closing): (FileLock, Option<Closing>),
+        signals: &mut u64,
+    ) -> Result<(), BackendError> {
         let limit = self.settings().reload_deadline;
         let deadline = Instant::now() + limit;
-        let _lock = FileLock::take(operation, &self.paths().reload_lock(), limit).await?;
         let master = self.master().await?;
         let before: HashSet<Identity> = master.workers()?.iter().map(identity).collect();
         let log = ErrorLog::open(&master);
@@ -98,26 +145,53 @@ impl Server {
         *signals += 1;
         loop {
             if master.workers()?.iter().any(|worker| !before.contains(&identity(worker))) {
+                if closing.is_some() {
+                    until_old_ones_end(&master, &before).await?;
+                }
                 *self.inner.outdated.lock() = before;
                 return Ok(());
             }
             if let Some(words) = log.as_ref().and_then(ErrorLog::emergencies) {
                 let message = format!("refused, the old configuration still runs: {words}");
-                return Err(BackendError::new(ErrorKind::Unavailable, operation, message));
+                return Err(BackendError::new(ErrorKind::Unavailable, OPERATION, message));
             }
             if !master.lives() {
-                return Err(BackendError::new(ErrorKind::Unavailable, operation, "the master ended"));
+                return Err(BackendError::new(ErrorKind::Unavailable, OPERATION, "the master ended"));
             }
             if Instant::now() >= deadline {
                 let mut message = format!("the master started no new worker in {limit:?}");
                 if let Err(refused) = self.test().await {
                     message = format!("{message}; {}", refused.message);
                 }
-                return Err(BackendError::new(ErrorKind::TimedOut, operation, message));
+                return Err(BackendError::new(ErrorKind::TimedOut, OPERATION, message));
             }
             sleep(LOOK_AGAIN).await;
         }
     }
+}
+
+/// Clients are told to close their connections for as long as this is kept.
+#[derive(Debug)]
+struct Closing {
+    flag: PathBuf,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // One that is left costs clients a connection per request until somebody looks.
+        let _ = fs::remove_file(&self.flag);
+    }
+}
+
+/// Waits until no worker of before takes new connections, which happens some 100 ms after new ones were started.
+async fn until_old_ones_end(master: &Master, before: &HashSet<Identity>) -> Result<(), BackendError> {
+    let deadline = Instant::now() + MASTER_SLEEPS * 10;
+    let accepts =
+        |worker: &Worker| worker.state == WorkerState::Serving && before.contains(&identity(worker));
+    while master.workers()?.iter().any(accepts) && Instant::now() < deadline {
+        sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
 }
 
 fn identity(worker: &Worker) -> Identity {

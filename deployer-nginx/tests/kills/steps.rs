@@ -59,7 +59,6 @@ pub(crate) fn of_a_switch() {
                 *ends.entry("finished by one reload").or_default() += 1;
             }
             *ends.entry(end).or_default() += 1;
-            say(&format!("killed after step {steps}, {last}: {end}, {} reloads", resumed.reloads));
             kills += 1;
             // The next one begins where this one should have ended.
             switch_on(&stage, 5, new).await;
@@ -100,9 +99,6 @@ pub(crate) fn of_a_refused_switch() {
                 "after {last}: {resumed:?}"
             );
             with_new_file += usize::from(has_new_file);
-            say(&format!(
-                "refused switch killed after step {steps}, {last}: old, file was new: {has_new_file}"
-            ));
             kills += 1;
         }
         say(&format!("{kills} kills of a refused switch, {with_new_file} with the new file in its place"));

@@ -33,8 +33,12 @@ async fn a_listen_port_that_is_taken_at_reload() {
     let kept = fs::read_to_string(stage.server().paths().refused(&stage.web)).unwrap();
     assert!(kept.contains("v2"), "the refused file is kept: {kept}");
 
+    // An owner whose switch was refused has been seen all the same.
+    stage.router.apply(&context(&stage.web, 9), &new).await.unwrap_err();
+    let late = stage.router.apply(&stage.context(), &new).await.unwrap_err();
+    assert!(late.report().contains("epoch 5 is over: 9 has been seen"), "{}", late.report());
     drop(taken);
-    stage.router.apply(&stage.context(), &new).await.unwrap();
+    stage.router.apply(&context(&stage.web, 9), &new).await.unwrap();
     stage.proven(&new).await;
 }
 
@@ -65,8 +69,11 @@ async fn names_and_syntax_of_others() {
         assert_eq!(stage.server().reloads().await, reloads, "nginx was not even told");
         stage.proven(&old).await;
     }
+    stage.router.apply(&context(&stage.web, 9), &new).await.unwrap_err();
     stage.write_foreign("");
-    stage.router.apply(&stage.context(), &new).await.unwrap();
+    let late = stage.router.apply(&stage.context(), &new).await.unwrap_err();
+    assert_eq!(late.kind, ErrorKind::Conflict, "{}", late.report());
+    stage.router.apply(&context(&stage.web, 9), &new).await.unwrap();
     stage.proven(&new).await;
 }
 
@@ -199,4 +206,31 @@ async fn a_main_file_that_nginx_does_not_read() {
     assert!(error.report().contains("copy.conf what it reads"), "{}", error.report());
     assert_eq!(server.reloads().await, 1, "it is not told again and again");
     stage.serves(&old).await;
+}
+
+/// Paths of the configuration count from its own directory, also in the copy that is tested.
+#[tokio::test]
+async fn relative_includes_are_read_by_the_test() {
+    let stage = Stage::start(NginxSettings::default()).await;
+    let old = stage.serving("v1").await;
+    let folder = stage.own.directory();
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    let new = all_to("v2", &stage.members("v2", 1).await);
+    for include in [format!("../{name}/extra.conf"), "extra.conf".to_owned(), "ext*.conf".to_owned()] {
+        stage.write_foreign(&format!("include {include};"));
+        fs::write(folder.join("extra.conf"), "no_such_directive on;").unwrap();
+        let error = stage.refusal(&new).await;
+        assert!(error.report().contains("unknown directive \"no_such_directive\""), "{}", error.report());
+        stage.proven(&old).await;
+    }
+    // Something beside the directory of the configuration.
+    let beside = tempfile::NamedTempFile::new_in(folder.parent().unwrap()).unwrap();
+    let path = beside.path().file_name().unwrap().to_str().unwrap();
+    stage.write_foreign(&format!("include ../{path};"));
+    fs::write(beside.path(), "no_such_directive on;").unwrap();
+    let error = stage.refusal(&new).await;
+    assert!(error.report().contains("unknown directive \"no_such_directive\""), "{}", error.report());
+    fs::write(beside.path(), "").unwrap();
+    stage.router.apply(&stage.context(), &new).await.unwrap();
+    stage.proven(&new).await;
 }

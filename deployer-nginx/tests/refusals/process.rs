@@ -7,7 +7,7 @@ use std::{
 };
 
 use deployer_core::{error::ErrorKind, ports::TrafficRouter as _};
-use deployer_nginx::NginxSettings;
+use deployer_nginx::{NginxSettings, Worker, WorkerState};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
@@ -30,6 +30,20 @@ impl Drop for Stranger {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Nobody else ends them.
+struct Orphans(Vec<Worker>);
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        for worker in &self.0 {
+            let title = fs::read_to_string(format!("/proc/{}/cmdline", worker.pid)).unwrap_or_default();
+            if title.starts_with("nginx: worker") {
+                signal(worker.pid, Signal::KILL);
+            }
+        }
     }
 }
 
@@ -63,10 +77,12 @@ async fn the_pid_file_of_another_process() {
     let pid_file = &stage.server().settings().pid_file;
     let right = fs::read_to_string(pid_file).unwrap();
     let mut stranger = Stranger::start();
-    // A stranger that got the number, one that is older than the file, one that is no process.
+    let worker = *stage.server().master().await.unwrap().workers().unwrap().last().unwrap();
+    // A stranger that got the number, one that is older than the file, a worker, one that is no process.
     for (text, kind, words) in [
         (stranger.0.id().to_string(), ErrorKind::Conflict, "is not that nginx: it runs"),
         (std::process::id().to_string(), ErrorKind::Conflict, "is not that nginx"),
+        (worker.pid.to_string(), ErrorKind::Conflict, "its title is \"nginx: worker process\""),
         ("4194303".to_owned(), ErrorKind::Unavailable, "is gone"),
         (String::new(), ErrorKind::Unavailable, "holds no process number"),
         ("-1".to_owned(), ErrorKind::Unavailable, "holds no process number"),
@@ -119,10 +135,19 @@ async fn a_killed_master_with_workers_that_serve_on() {
     let old = stage.serving("v1").await;
     let new = all_to("v2", &stage.members("v2", 1).await);
     let master = stage.server().master().await.unwrap();
-    let workers = master.workers().unwrap();
-    signal(master.pid(), Signal::KILL);
     let deadline = Instant::now() + LIMIT;
-    while master.lives() {
+    while master.workers().unwrap().iter().any(|worker| worker.state == WorkerState::ShuttingDown) {
+        assert!(Instant::now() < deadline, "workers do not end");
+        sleep(Duration::from_millis(5)).await;
+    }
+    let workers = Orphans(master.workers().unwrap());
+    // Others of that kind are not to be named.
+    let other = Stage::start(NginxSettings::default()).await;
+    let theirs = other.server().master().await.unwrap();
+    let strangers = Orphans(theirs.workers().unwrap());
+    signal(theirs.pid(), Signal::KILL);
+    signal(master.pid(), Signal::KILL);
+    while master.lives() || theirs.lives() {
         assert!(Instant::now() < deadline, "the master lives on");
         sleep(Duration::from_millis(5)).await;
     }
@@ -130,12 +155,28 @@ async fn a_killed_master_with_workers_that_serve_on() {
     for error in [stage.refusal(&new).await, stage.router.current(&stage.context()).await.unwrap_err()] {
         assert_eq!(error.kind, ErrorKind::Conflict, "{}", error.report());
         assert!(error.report().contains("of a master that is gone still serve"), "{}", error.report());
-        for worker in &workers {
-            assert!(error.report().contains(&worker.pid.to_string()), "{}: {worker:?}", error.report());
-        }
+        let pids = |workers: &Orphans| {
+            workers.0.iter().map(|worker| worker.pid.to_string()).collect::<Vec<_>>().join(", ")
+        };
+        assert!(error.report().contains(&format!("workers {} of", pids(&workers))), "{}", error.report());
+        assert!(!error.report().contains(&pids(&strangers)), "{}", error.report());
     }
     stage.serves(&old).await;
-    for worker in workers {
-        signal(worker.pid, Signal::KILL);
-    }
+}
+
+#[tokio::test]
+async fn a_master_that_is_younger_than_its_pid_file() {
+    let stage = Stage::start(NginxSettings::default()).await;
+    let old = stage.serving("v1").await;
+    let new = all_to("v2", &stage.members("v2", 1).await);
+    let file = fs::File::options().write(true).open(&stage.server().settings().pid_file).unwrap();
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    // Clocks are set now and then: a worker of that master answers, so it is the one.
+    stage.router.apply(&stage.context(), &new).await.unwrap();
+    stage.proven(&new).await;
+    fs::remove_file(stage.server().paths().control_socket()).unwrap();
+    let error = stage.refusal(&old).await;
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert!(error.report().contains("was started after the file was written"), "{}", error.report());
+    stage.serves(&new).await;
 }

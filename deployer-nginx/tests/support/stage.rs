@@ -31,10 +31,15 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn start(settings: NginxSettings) -> Self {
+        Self::start_with(settings, 2).await
+    }
+
+    /// With so many workers.
+    pub(crate) async fn start_with(settings: NginxSettings, worker_processes: u16) -> Self {
         nginx();
         let folder = tempfile::tempdir().expect("a folder");
         let nginx = NginxSettings { router: Some(RouterKind::Reload), ..settings };
-        let settings = OwnSettings { nginx, ..OwnSettings::new(folder.path()) };
+        let settings = OwnSettings { nginx, worker_processes, ..OwnSettings::new(folder.path()) };
         let own = OwnServer::start(settings, &[]).await.expect("an own nginx");
         let web = workload("web");
         let listen = own.add(&web, ([127, 0, 0, 1], 0).into()).await.expect("a listener");
