@@ -174,6 +174,9 @@ fn own_command(place: &Place, name: &str, arguments: &[&str]) -> Outcome {
 
 fn tests(place: &Place) -> Outcome {
     tool::install("strace", "strace");
+    if let Err(missing) = tool::nginx() {
+        return Outcome::Failed(missing);
+    }
     let arguments = ["test", "--workspace", "--all-features", "--all-targets", "--no-fail-fast"];
     counted(place, "tests", place.cargo(&arguments))
 }

@@ -3,7 +3,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -20,6 +20,8 @@ use deployer_testkit::{
     load::{Load, Mix},
 };
 use serde::Serialize;
+
+use crate::tool;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -169,7 +171,7 @@ impl Nginx {
         maps: &str,
         lines: &str,
     ) -> Result<Self, Failure> {
-        let program = program()?;
+        let program = tool::nginx()?;
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let servers: String =
             members.iter().filter_map(|member| Some(format!("server {};", member.address?))).collect();
@@ -216,27 +218,4 @@ impl Drop for Nginx {
         let _ = Command::new("kill").arg("-TERM").arg(self.master.id().to_string()).status();
         let _ = self.master.wait();
     }
-}
-
-/// nginx, installed from the distribution's packages if it is not there.
-pub(super) fn program() -> Result<PathBuf, Failure> {
-    let places = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"];
-    let find = || places.iter().map(PathBuf::from).find(|path| path.exists());
-    if let Some(program) = find() {
-        return Ok(program);
-    }
-    for arguments in
-        [&["update", "-q"][..], &["install", "-y", "-q", "--no-install-recommends", "nginx-light"]]
-    {
-        let status = Command::new("apt-get")
-            .args(arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .status();
-        if !status.is_ok_and(|status| status.success()) {
-            break;
-        }
-    }
-    find().ok_or_else(|| "nginx is not installed; run `apt-get install nginx-light` as root".into())
 }

@@ -15,7 +15,8 @@ use deployer_nginx::{NginxSettings, OwnServer, OwnSettings, RouterKind};
 use deployer_testkit::app::AppSettings;
 use serde::Serialize;
 
-use super::cpu::{Nginx, RATE, listening, median, program, round};
+use super::cpu::{Nginx, RATE, listening, median, round};
+use crate::tool;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -43,7 +44,7 @@ pub(crate) struct LiveCpu {
 pub(crate) async fn measure(rounds: usize) -> Result<LiveCpu, Failure> {
     let directory = tempfile::tempdir()?;
     let (old, new) = (Instance::start("v1").await?, Instance::start("v2").await?);
-    let executable = program()?;
+    let executable = tool::nginx()?;
     let live = start_live(directory.path().join("live"), executable, [old.member()?, new.member()?]).await?;
     // What the live router's location says of the proxy, WebSockets included.
     let maps = "map $http_upgrade $upgrade { \"\" \"\"; default upgrade; } \
