@@ -17,7 +17,7 @@ struct Part {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 16] = [
     Part { name: "format", run: format },
     Part { name: "structure", run: structure::run },
     Part { name: "dependencies", run: dependencies::run },
@@ -30,6 +30,7 @@ const PARTS: [Part; 15] = [
     Part { name: "fuzz", run: fuzz },
     Part { name: "simulate", run: simulate },
     Part { name: "simulate-planted", run: simulate_planted },
+    Part { name: "nginx-cpu", run: nginx_cpu },
     Part { name: "examples", run: examples::part },
     Part { name: "quickstart", run: quickstart::run },
     Part { name: "crash", run: crash::part },
@@ -160,6 +161,10 @@ fn simulate_planted(place: &Place) -> Outcome {
     own_command(place, "simulate-planted", &["simulate", "--planted"])
 }
 
+fn nginx_cpu(place: &Place) -> Outcome {
+    own_command(place, "nginx-cpu", &["bench", "nginx"])
+}
+
 /// Another command of this program.
 fn own_command(place: &Place, name: &str, arguments: &[&str]) -> Outcome {
     match std::env::current_exe() {
@@ -191,9 +196,24 @@ fn doctests(place: &Place) -> Outcome {
 
 fn counted(place: &Place, name: &str, command: Command) -> Outcome {
     match run_command(place, name, command) {
-        Ok(output) => verdict_on_tests(&output),
+        Ok(output) => {
+            figures(&output).for_each(|line| println!("{line}"));
+            verdict_on_tests(&output)
+        }
         Err(failed) => failed,
     }
+}
+
+/// What tests measured: the lines with a number that are indented by four, but for those of cargo.
+fn figures(output: &str) -> impl Iterator<Item = &str> {
+    let of_cargo = |line: &str| {
+        let words = ["Finished", "Checking", "Updating", "Blocking", "Building"];
+        words.iter().any(|word| line.starts_with(word))
+    };
+    output.lines().filter(move |line| {
+        let text = line.strip_prefix("    ").unwrap_or_default();
+        !text.starts_with(' ') && !of_cargo(text) && text.contains(|c: char| c.is_ascii_digit())
+    })
 }
 
 /// A run without a single test, and one that ignores some, proves nothing.
@@ -241,6 +261,13 @@ mod tests {
     fn what_is_skipped_in_ci_has_failed() {
         let (text, is_green) = summary(&rows(), true);
         assert!(text.ends_with("\n1 passed, 1 failed\n") && !is_green, "{text}");
+    }
+
+    #[test]
+    fn figures_are_what_tests_measured() {
+        let output = "    Finished `test` profile in 58.76s\n     Running tests/x.rs\n    live router: failed 0 of 9\n\
+                      test x ... ok\n    not a number\n";
+        assert_eq!(figures(output).collect::<Vec<_>>(), ["    live router: failed 0 of 9"]);
     }
 
     #[test]
