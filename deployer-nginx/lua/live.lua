@@ -193,8 +193,18 @@ local function last(list)
     return tonumber(list) or list and tonumber(list:match("([%d.]+)$"))
 end
 
--- A request has ended.
-function live.log()
+-- How a request was answered by the last member that had it; nil if its client left before anybody could answer.
+local function status_of(is_here)
+    if is_here then
+        local status = ngx.status
+        return status ~= 499 and status or nil
+    end
+    -- What an error page says of it is another matter.
+    return last(ngx.var.upstream_status)
+end
+
+-- A request has ended: here, or at a location that is not ours.
+function live.log(is_here)
     local request = request_now()
     if not arrived[request] then
         return
@@ -205,10 +215,9 @@ function live.log()
         return
     end
     answering[request], tried[request] = nil, nil
-    local var = ngx.var
-    local status = last(var.upstream_status)
-    -- Without a status the client left before anybody could answer.
+    local status = status_of(is_here)
     if status then
+        local var = ngx.var
         local seconds = last(var.upstream_header_time) or last(var.upstream_response_time) or 0
         metrics.count(member.set.counters, status >= 500, seconds)
     end

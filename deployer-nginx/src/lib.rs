@@ -19,6 +19,11 @@
 //! }
 //! ```
 //!
+//! Where nginx has its Lua module no reload is needed: [`LiveRouter`] tells the running nginx the split on a socket, and
+//! a little Lua picks the member of each request. Connections of clients are not touched, requests in flight are counted
+//! exactly, and [`LiveMetrics`] has counts for gates. [`Server::choice`] says which of the two an nginx can have and why,
+//! [`NginxSettings::router`] overrides it, and [`Server::router`] gives it.
+//!
 //! [`OwnServer`] starts an nginx of one's own in a folder, without root, where all this is done already.
 
 #[cfg(not(target_os = "linux"))]

@@ -190,5 +190,16 @@ async fn nginx_takes_what_is_written() {
         assert!(result.is_ok(), "{}\n{text}", result.unwrap_err().report());
         tested += 1;
     }
+    // The shared memory of an upstream has to hold all its members.
+    let member = |number: u16| Member {
+        instance: InstanceId::new(format!("i{number}")).expect("a name"),
+        address: Some((std::net::Ipv6Addr::LOCALHOST, number).into()),
+    };
+    let shares =
+        vec![Share { set: SetId::new("v1").unwrap(), weight: 1, members: (1..=5000).map(member).collect() }];
+    let config =
+        build(&web("web"), 1, &Split::Serve { shares, routes: Vec::new() }, own.server().settings()).unwrap();
+    std::fs::write(own.directory().join("http.d/candidate.conf"), render(&config).unwrap()).unwrap();
+    own.server().test().await.unwrap();
     own.stop().await.unwrap();
 }

@@ -35,11 +35,9 @@ pub(crate) fn http(settings: &NginxSettings) -> String {
          lua_shared_dict deployer_metrics 32m;\n\
          upstream {UPSTREAM} {{\n    server 0.0.0.1;\n    balancer_by_lua_block {{\n        \
          package.loaded[\"deployer.live\"].balance()\n    }}\n{keepalive}}}\n\
-         log_by_lua_block {{\n{LOG}}}\n"
+         log_by_lua_block {{\n    local live = package.loaded[\"deployer.live\"]\n    if live then live.log(false) end\n}}\n"
     )
 }
-
-const LOG: &str = "    local live = package.loaded[\"deployer.live\"]\n    if live then live.log() end\n";
 
 /// What belongs into the control server.
 pub(crate) fn control(paths: &Paths) -> String {
@@ -67,7 +65,7 @@ pub(crate) fn location(workload: &WorkloadId, paths: &Paths) -> String {
          add_header Retry-After $deployer_retry always;\n    \
          add_header Cache-Control no-store always;\n    \
          return 503 $deployer_message;\n}}\n\
-         log_by_lua_block {{\n{LOG}}}\n\
+         log_by_lua_block {{\n    package.loaded[\"deployer.live\"].log(true)\n}}\n\
          proxy_pass http://{UPSTREAM};\n",
         load = load(paths),
         retry = own("retry"),

@@ -41,6 +41,7 @@ impl Server {
             main: &self.settings().main_config,
             folder: &folder.path,
             copies: Vec::new(),
+            climbs: false,
         };
         let (main, copies) = match staging.build(workload, text) {
             Ok(built) => built,
@@ -94,6 +95,8 @@ struct Staging<'a> {
     folder: &'a Path,
     /// Copies, and what they are copies of.
     copies: Vec<(PathBuf, PathBuf)>,
+    /// Whether some file names others by way of the directory above.
+    climbs: bool,
 }
 
 impl Staging<'_> {
@@ -133,8 +136,18 @@ impl Staging<'_> {
             return Err(BackendError::new(ErrorKind::InvalidInput, self.operation, message));
         };
         // Relative paths count from the directory of the main file, so the copy needs one that looks the same.
-        let beside = self.folder.join("main");
+        let directory = self.main_directory();
+        let own_name = directory.file_name().unwrap_or(OsStr::new("root"));
+        let above = self.folder.join("tree");
+        let beside = above.join(own_name);
         durable::directory(self.operation, &beside, 0o755)?;
+        if let (true, Some(parent)) = (self.climbs, directory.parent()) {
+            for path in self.entries(parent)? {
+                if path.file_name() != Some(own_name) {
+                    self.link(&path, &above)?;
+                }
+            }
+        }
         let name = self.main.file_name().unwrap_or_default();
         for path in self.entries(self.main_directory())? {
             if path.file_name() != Some(name) {
@@ -157,6 +170,7 @@ impl Staging<'_> {
         }
         // What cannot be read, nginx has better words for.
         let Ok(text) = fs::read_to_string(path) else { return Ok(None) };
+        self.climbs |= text.contains("../");
         let Ok(tree) = syntax::parse(&text) else { return Ok(None) };
         let mut found = false;
         let mut rewritten = String::with_capacity(text.len());

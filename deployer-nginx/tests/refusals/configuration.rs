@@ -207,3 +207,30 @@ async fn a_main_file_that_nginx_does_not_read() {
     assert_eq!(server.reloads().await, 1, "it is not told again and again");
     stage.serves(&old).await;
 }
+
+/// Paths of the configuration count from its own directory, also in the copy that is tested.
+#[tokio::test]
+async fn relative_includes_are_read_by_the_test() {
+    let stage = Stage::start(NginxSettings::default()).await;
+    let old = stage.serving("v1").await;
+    let folder = stage.own.directory();
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    let new = all_to("v2", &stage.members("v2", 1).await);
+    for include in [format!("../{name}/extra.conf"), "extra.conf".to_owned(), "ext*.conf".to_owned()] {
+        stage.write_foreign(&format!("include {include};"));
+        fs::write(folder.join("extra.conf"), "no_such_directive on;").unwrap();
+        let error = stage.refusal(&new).await;
+        assert!(error.report().contains("unknown directive \"no_such_directive\""), "{}", error.report());
+        stage.proven(&old).await;
+    }
+    // Something beside the directory of the configuration.
+    let beside = tempfile::NamedTempFile::new_in(folder.parent().unwrap()).unwrap();
+    let path = beside.path().file_name().unwrap().to_str().unwrap();
+    stage.write_foreign(&format!("include ../{path};"));
+    fs::write(beside.path(), "no_such_directive on;").unwrap();
+    let error = stage.refusal(&new).await;
+    assert!(error.report().contains("unknown directive \"no_such_directive\""), "{}", error.report());
+    fs::write(beside.path(), "").unwrap();
+    stage.router.apply(&stage.context(), &new).await.unwrap();
+    stage.proven(&new).await;
+}

@@ -157,12 +157,18 @@ impl Nginx {
         Self::with(
             directory,
             members,
+            "",
             "proxy_set_header Connection \"\"; proxy_set_header X-Forwarded-For $remote_addr;",
         )
     }
 
-    /// With these lines in its location.
-    pub(super) fn with(directory: &Path, members: &[Member], lines: &str) -> Result<Self, Failure> {
+    /// With these maps, and these lines in its location.
+    pub(super) fn with(
+        directory: &Path,
+        members: &[Member],
+        maps: &str,
+        lines: &str,
+    ) -> Result<Self, Failure> {
         let program = program()?;
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let servers: String =
@@ -172,7 +178,7 @@ impl Nginx {
              events {{ worker_connections 1024; }}\n\
              http {{ access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; \
              scgi_temp_path s;\n\
-             upstream app {{ {servers} keepalive 64; }}\n\
+             {maps} upstream app {{ {servers} keepalive 64; }}\n\
              server {{ listen {address}; keepalive_requests 1000000;\n\
              location / {{ proxy_pass http://app; proxy_http_version 1.1; {lines} }} }} }}\n"
         );

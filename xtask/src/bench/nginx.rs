@@ -1,5 +1,5 @@
-//! What a request costs an nginx with the live router, beside what it costs a plain one that sends the same headers to
-//! the same members: interleaved rounds, CPU time of the workers as the kernel counts it.
+//! What a request costs an nginx with the live router, beside what it costs a plain one with the same settings of its
+//! proxy and the same members: interleaved rounds, CPU time of the workers as the kernel counts it.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -45,14 +45,16 @@ pub(crate) async fn measure(rounds: usize) -> Result<LiveCpu, Failure> {
     let (old, new) = (Instance::start("v1").await?, Instance::start("v2").await?);
     let executable = program()?;
     let live = start_live(directory.path().join("live"), executable, [old.member()?, new.member()?]).await?;
-    // What the live router's location has as well.
-    let lines = "proxy_set_header Host $http_host; proxy_set_header X-Real-IP $remote_addr; \
+    // What the live router's location says of the proxy, WebSockets included.
+    let maps = "map $http_upgrade $upgrade { \"\" \"\"; default upgrade; } \
+                map $http_host $named { \"\" $host; default $http_host; }";
+    let lines = "proxy_set_header Host $named; proxy_set_header X-Real-IP $remote_addr; \
                  proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; \
                  proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header Upgrade $http_upgrade; \
-                 proxy_set_header Connection \"\";";
+                 proxy_set_header Connection $upgrade;";
     let place = directory.path().join("plain");
     std::fs::create_dir(&place)?;
-    let plain = Nginx::with(&place, &[old.member()?, new.member()?], lines)?;
+    let plain = Nginx::with(&place, &[old.member()?, new.member()?], maps, lines)?;
     let mut pairs = Vec::new();
     for _ in 0..rounds {
         let ours = round(live.address, &live.workers().await?).await?;
