@@ -292,3 +292,29 @@ async fn a_worker_that_never_ends_is_bounded_by_nginx_itself() {
     }
     assert!(begun.elapsed() > Duration::from_millis(500), "nobody waited: {:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn each_connection_to_a_member_is_counted() {
+    let stage = Stage::start(NginxSettings { buffering: false, ..NginxSettings::default() }).await;
+    let old = stage.serving("v1").await;
+    let members = old.shares()[0].members.clone();
+    let mut held = Vec::new();
+    for _ in 0..7 {
+        held.push(stage.backends.hold(stage.listen).await.expect("a request that lasts"));
+    }
+    let count = async || match stage.router.in_flight(&stage.context(), &members).await.unwrap()[..] {
+        [InFlight::Known(count)] => count,
+        ref other => panic!("{other:?}"),
+    };
+    assert!(count().await >= 7, "unused connections count too, as long as the member is in the split");
+    let new = all_to("v2", &stage.members("v2", 1).await);
+    stage.router.apply(&stage.context(), &new).await.unwrap();
+    stage.proven(&new).await;
+    assert_eq!(count().await, 7);
+    drop(held);
+    let deadline = Instant::now() + LIMIT;
+    while count().await > 0 {
+        assert!(Instant::now() < deadline, "they do not end");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
