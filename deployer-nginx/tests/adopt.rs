@@ -89,7 +89,11 @@ async fn a_person_who_follows_the_advice_has_adopted_the_service() {
     nginx();
     let folder = tempfile::tempdir().unwrap();
     // What is included for reloads has more that could stand there twice.
-    let nginx = NginxSettings { router: Some(RouterKind::Reload), ..NginxSettings::default() };
+    let nginx = NginxSettings {
+        router: Some(RouterKind::Reload),
+        closing_time: std::time::Duration::from_millis(100),
+        ..NginxSettings::default()
+    };
     let settings = OwnSettings { nginx, ..OwnSettings::new(folder.path()) };
     let own = OwnServer::start(settings, &[]).await.unwrap();
     let (application, listen) = (old_application().await, free_port());
