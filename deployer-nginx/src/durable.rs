@@ -56,6 +56,15 @@ pub(crate) fn close_to_others(operation: &str, path: &Path) -> Result<(), Backen
     closed.map_err(|failed| error::file(operation, path, failed))
 }
 
+/// Makes sure that everybody may read a directory, whatever the mask of this process or of whoever made it.
+pub(crate) fn open_to_others(operation: &str, path: &Path) -> Result<(), BackendError> {
+    let opened = fs::metadata(path).and_then(|metadata| match metadata.mode() & 0o055 {
+        0o055 => Ok(()),
+        _ => fs::set_permissions(path, Permissions::from_mode(0o755)),
+    });
+    opened.map_err(|failed| error::file(operation, path, failed))
+}
+
 /// Its name begins with a dot and does not end in `.conf`: no include of nginx takes it.
 pub(crate) fn beside(path: &Path) -> std::path::PathBuf {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -64,6 +73,8 @@ pub(crate) fn beside(path: &Path) -> std::path::PathBuf {
 
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
+    // Whatever the mask of this process: workers of nginx read some of them, as another user.
+    file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(content)?;
     file.sync_all()
 }

@@ -216,6 +216,10 @@ impl Server {
         durable::close_to_others(operation, &paths.run())?;
         let mut changed = false;
         if self.choice().kind == RouterKind::Live {
+            let state = paths.directory().join("state");
+            for directory in [paths.directory(), &paths.lua(), &state] {
+                durable::open_to_others(operation, directory)?;
+            }
             for (name, code) in live::LUA {
                 changed |= durable::ensure(operation, &paths.lua().join(name), code.as_bytes())?;
             }

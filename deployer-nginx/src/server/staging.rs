@@ -168,7 +168,10 @@ impl Staging<'_> {
         if depth > DEEPEST {
             return Ok(None);
         }
-        // What cannot be read, nginx has better words for.
+        // What cannot be read, nginx has better words for; and what is no file could keep this waiting for ever.
+        if !path.is_file() {
+            return Ok(None);
+        }
         let Ok(text) = fs::read_to_string(path) else { return Ok(None) };
         self.climbs |= text.contains("../");
         let Ok(tree) = syntax::parse(&text) else { return Ok(None) };

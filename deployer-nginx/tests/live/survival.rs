@@ -216,6 +216,26 @@ async fn what_nginx_cannot_take_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_may_read_what_they_need_after_a_restart() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let rig = LiveRig::start().await;
+    let web = workload("web");
+    let (context, router) = (context(&web), rig.live(&web).await);
+    let server = rig.own.server();
+    let state = server.paths().state(&web);
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let directories = [state.parent().unwrap(), &server.paths().lua()].map(std::path::Path::to_owned);
+    for directory in &directories {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    assert!(!server.prepare().unwrap(), "nothing that nginx has to read again");
+    switch(&router, &context, &Split::Maintenance(Maintenance::default())).await;
+    assert_eq!(directories.map(|directory| mode(&directory)), [0o755, 0o755]);
+    assert_eq!((mode(&state), mode(&server.paths().lua().join("load.lua"))), (0o644, 0o644));
+    assert_eq!(mode(&server.paths().run()), 0o700);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_memory_refuses_and_keeps_the_split_before() {
     let rig = LiveRig::start().await;
     let web = workload("web");

@@ -234,3 +234,31 @@ async fn relative_includes_are_read_by_the_test() {
     stage.router.apply(&stage.context(), &new).await.unwrap();
     stage.proven(&new).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_while_the_candidate_is_tested() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let stage = Stage::start(NginxSettings::default()).await;
+    let old = stage.serving("v1").await;
+    // The test waits until somebody opens the other end.
+    let pipe = stage.own.directory().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    stage.write_foreign(&format!("include {};", pipe.display()));
+    let (router, context, new) =
+        (stage.router.clone(), stage.context(), all_to("v2", &stage.members("v2", 1).await));
+    let switch = tokio::spawn(async move { router.apply(&context, &new).await });
+    let copy = stage.server().paths().directory().join("staging/web/tree");
+    let deadline = Instant::now() + LIMIT;
+    while !copy.exists() {
+        assert!(Instant::now() < deadline, "nothing is tested");
+        sleep(Duration::from_millis(2)).await;
+    }
+    let edited = format!("{}# mine\n", fs::read_to_string(stage.file()).unwrap());
+    fs::write(stage.file(), &edited).unwrap();
+    tokio::task::spawn_blocking(move || fs::File::options().write(true).open(pipe)).await.unwrap().unwrap();
+    let error = switch.await.unwrap().unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict, "{}", error.report());
+    assert!(error.report().contains("edited by somebody else just now"), "{}", error.report());
+    assert_eq!(fs::read_to_string(stage.file()).unwrap(), edited);
+    stage.serves(&old).await;
+}

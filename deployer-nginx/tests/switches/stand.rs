@@ -43,8 +43,11 @@ pub(crate) fn with(case: impl AsyncFnOnce()) {
 
 impl Stand {
     pub(crate) async fn start(kind: RouterKind) -> Self {
+        Self::with(NginxSettings { router: Some(kind), ..NginxSettings::default() }).await
+    }
+
+    pub(crate) async fn with(settings: NginxSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = NginxSettings { router: Some(kind), ..NginxSettings::default() };
         let settings = OwnSettings { nginx: settings, ..OwnSettings::new(folder.path()) };
         let own = OwnServer::start(settings, &[]).await.unwrap();
         let workload = workload("web");
