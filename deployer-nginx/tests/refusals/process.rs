@@ -7,7 +7,7 @@ use std::{
 };
 
 use deployer_core::{error::ErrorKind, ports::TrafficRouter as _};
-use deployer_nginx::{NginxSettings, Worker, WorkerState};
+use deployer_nginx::{Master, NginxSettings, Worker, WorkerState};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
@@ -30,6 +30,19 @@ impl Drop for Stranger {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// The two workers that are left once a reload is over.
+async fn settled(master: &Master) -> Vec<Worker> {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let workers = master.workers().expect("a master");
+        if workers.len() == 2 && workers.iter().all(|worker| worker.state == WorkerState::Serving) {
+            return workers;
+        }
+        assert!(Instant::now() < deadline, "{workers:?}");
+        sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -135,18 +148,14 @@ async fn a_killed_master_with_workers_that_serve_on() {
     let old = stage.serving("v1").await;
     let new = all_to("v2", &stage.members("v2", 1).await);
     let master = stage.server().master().await.unwrap();
-    let deadline = Instant::now() + LIMIT;
-    while master.workers().unwrap().iter().any(|worker| worker.state == WorkerState::ShuttingDown) {
-        assert!(Instant::now() < deadline, "workers do not end");
-        sleep(Duration::from_millis(5)).await;
-    }
-    let workers = Orphans(master.workers().unwrap());
+    let workers = Orphans(settled(&master).await);
     // Others of that kind are not to be named.
     let other = Stage::start(NginxSettings::default()).await;
     let theirs = other.server().master().await.unwrap();
-    let strangers = Orphans(theirs.workers().unwrap());
+    let strangers = Orphans(settled(&theirs).await);
     signal(theirs.pid(), Signal::KILL);
     signal(master.pid(), Signal::KILL);
+    let deadline = Instant::now() + LIMIT;
     while master.lives() || theirs.lives() {
         assert!(Instant::now() < deadline, "the master lives on");
         sleep(Duration::from_millis(5)).await;
