@@ -11,7 +11,7 @@ use std::{fs, path::Path};
 
 use deployer_core::error::ErrorKind;
 use deployer_nginx::{
-    OwnServer, OwnSettings,
+    NginxSettings, OwnServer, OwnSettings, RouterKind,
     adopt::{Change, Existing, Find, advise},
 };
 use support::{get, nginx, until, workload};
@@ -88,7 +88,14 @@ fn follow(changes: &[&Change]) {
 async fn a_person_who_follows_the_advice_has_adopted_the_service() {
     nginx();
     let folder = tempfile::tempdir().unwrap();
-    let own = OwnServer::start(OwnSettings::new(folder.path()), &[]).await.unwrap();
+    // What is included for reloads has more that could stand there twice.
+    let nginx = NginxSettings {
+        router: Some(RouterKind::Reload),
+        closing_time: std::time::Duration::from_millis(100),
+        ..NginxSettings::default()
+    };
+    let settings = OwnSettings { nginx, ..OwnSettings::new(folder.path()) };
+    let own = OwnServer::start(settings, &[]).await.unwrap();
     let (application, listen) = (old_application().await, free_port());
     let foreign = own.directory().join("http.d/shop.conf");
     let text = FOREIGN.replace("PORT", &application.port().to_string());

@@ -13,6 +13,10 @@ const MOST_FORMER: usize = 8;
 /// Addresses without a set that are remembered; those seen longest ago go first.
 const MOST_ADDRESSES: usize = 10_000;
 
+/// nginx looks at the clock once for many requests, and writes milliseconds, so a request may look this much older. The
+/// former owner was stopped, and the next one started, before a split had it.
+const CLOCK_LAGS: Duration = Duration::from_millis(100);
+
 /// Whose an address is, and was: ports are used again by the next version.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
@@ -33,9 +37,13 @@ impl Owners {
         for share in split.shares() {
             for address in share.members.iter().filter_map(|member| member.address) {
                 let owners = self.addresses.entry(address).or_default();
-                match owners.last_mut().filter(|owner| owner.set == share.set) {
-                    Some(owner) => owner.last = now,
-                    None => owners.push(Owner { set: share.set.clone(), first: now, last: now }),
+                match owners.last_mut() {
+                    Some(owner) if owner.set == share.set => owner.last = now,
+                    former => {
+                        let earliest = former.map_or(Duration::ZERO, |former| former.last);
+                        let first = now.saturating_sub(CLOCK_LAGS).max(earliest);
+                        owners.push(Owner { set: share.set.clone(), first, last: now });
+                    }
                 }
                 let excess = owners.len().saturating_sub(MOST_FORMER);
                 owners.drain(..excess);
@@ -106,6 +114,9 @@ mod tests {
         assert_eq!(set(1, 110), Some("v1"));
         assert_eq!(set(1, 120), None, "nobody knows when v3 took it");
         assert_eq!(set(1, 130), Some("v3"));
+        let just_before = owners.at(address(1), Duration::from_millis(129_950)).map(SetId::as_str);
+        assert_eq!(just_before, Some("v3"), "by a clock that lags");
+        assert_eq!(owners.at(address(1), Duration::from_millis(129_800)), None);
         assert_eq!(set(1, 500), Some("v3"));
         assert_eq!(set(2, 500), Some("v1"), "it left, and nobody else took the address");
         assert_eq!(set(3, 105), Some("v2"));
