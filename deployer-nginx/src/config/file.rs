@@ -1,8 +1,8 @@
 //! The file of a workload: what was accepted, who accepted it, and what nginx reads.
 
 use deployer_core::model::{Epoch, Split};
-use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
+
+use crate::checksum::sha256;
 
 const FORMAT: &str = "# deployer-nginx 1";
 const WARNING: &str =
@@ -40,7 +40,7 @@ impl WorkloadFile {
             "{WARNING}\n# epoch {}\n# generation {}\n# split {split}\n{}",
             self.epoch, self.generation, self.content
         );
-        format!("{FORMAT}\n# sha256 {}\n{rest}", checksum(&rest))
+        format!("{FORMAT}\n# sha256 {}\n{rest}", sha256(&rest))
     }
 
     /// Reads what [`text`](Self::text) wrote.
@@ -50,7 +50,7 @@ impl WorkloadFile {
     pub fn parse(text: &str) -> Result<Self, DamagedFile> {
         let rest = text.strip_prefix(FORMAT).and_then(|rest| rest.strip_prefix("\n# sha256 "));
         let (sum, rest) = rest.and_then(|rest| rest.split_once('\n')).ok_or(DamagedFile::Foreign)?;
-        if sum != checksum(rest) {
+        if sum != sha256(rest) {
             return Err(DamagedFile::Edited);
         }
         Self::parse_rest(rest).ok_or(DamagedFile::Foreign)
@@ -75,13 +75,6 @@ impl WorkloadFile {
             content: content.to_owned(),
         })
     }
-}
-
-fn checksum(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut sum, byte| {
-        let _ = write!(sum, "{byte:02x}");
-        sum
-    })
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 
 use deployer_core::model::{Epoch, RouteMatch, Split};
-use sha2::{Digest as _, Sha256};
 
-use crate::settings::NginxSettings;
+use crate::{checksum::sha256, settings::NginxSettings};
 
 const FORMAT: &str = "deployer live 1";
 
@@ -26,7 +25,7 @@ impl Accepted {
     /// A split that was [checked](super::check::check).
     pub(super) fn new(epoch: Epoch, generation: u64, split: &Split, settings: &NginxSettings) -> Self {
         let body = body(split, settings);
-        Self { epoch, generation, split: split.clone(), stamp: digest(&body), body }
+        Self { epoch, generation, split: split.clone(), stamp: sha256(&body), body }
     }
 
     /// The same with another number.
@@ -65,7 +64,7 @@ impl Accepted {
         let (Some(epoch), Some(generation), Some(stamp)) = (epoch, generation, stamp) else {
             return Err("its head is not as this program writes it");
         };
-        if digest(rest) != stamp {
+        if sha256(rest) != stamp {
             return Err("it was edited by somebody else");
         }
         let json = rest.lines().next().and_then(|line| line.strip_prefix("split "));
@@ -73,10 +72,6 @@ impl Accepted {
         let split = split.ok_or("its split cannot be read")?;
         Ok(Self { epoch: Epoch(epoch), generation, split, stamp: stamp.to_owned(), body: rest.to_owned() })
     }
-}
-
-fn digest(text: &str) -> String {
-    hexadecimal(&Sha256::digest(text.as_bytes()))
 }
 
 /// Free text is hexadecimal: whatever it holds, it stays one word of one line.

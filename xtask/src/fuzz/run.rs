@@ -124,4 +124,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_corpus_of_nginx_reaches_what_it_should() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("fuzz/corpus/nginx");
+        let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
+        let built = |name: &str| {
+            let split = serde_json::from_str(&read(name)).unwrap();
+            let settings = deployer_nginx::NginxSettings::default();
+            deployer_nginx::config::build(&"web".parse().unwrap(), 7, &split, &settings)
+        };
+        for name in ["serve.json", "maintenance.json"] {
+            assert!(built(name).is_ok(), "{name}: {:?}", built(name));
+        }
+        assert!(built("hostile.json").is_err());
+        for name in ["plain.conf", "lua.conf"] {
+            assert!(deployer_nginx::syntax::parse(&read(name)).is_ok(), "{name}");
+        }
+        assert!(serde_json::from_str::<deployer_nginx::NginxSettings>(&read("settings.json")).is_ok());
+    }
 }

@@ -14,6 +14,11 @@ use deployer_core::{
     strategy::{Rolling, StrategySettings},
 };
 use deployer_local::{ProcessSpec, proxy::ProxySettings};
+use deployer_nginx::{
+    NginxSettings, Weighting,
+    config::{WorkloadFile, build, render},
+    syntax::{parse, read_workload},
+};
 use deployer_testkit::{
     TestClock,
     world::{Latency, World, WorldSettings},
@@ -29,12 +34,13 @@ pub(crate) struct Target {
 }
 
 /// All of them.
-pub(crate) const TARGETS: [Target; 5] = [
+pub(crate) const TARGETS: [Target; 6] = [
     Target { name: "journal", run: journal },
     Target { name: "history", run: history },
     Target { name: "settings", run: settings },
     Target { name: "names", run: names },
     Target { name: "lock", run: lock },
+    Target { name: "nginx", run: nginx },
 ];
 
 /// A journal is refused, or what is read of it is a beginning of it that reads the same alone.
@@ -123,6 +129,25 @@ pub(crate) fn settings(input: &[u8]) {
         .engine(taken::<EngineSettings>(input).unwrap_or_default())
         .probing(taken::<ProbeSettings>(input).unwrap_or_default())
         .build();
+}
+
+/// What is taken for nginx is read back by the other parser as it was meant; a file of ours says what it was made of.
+pub(crate) fn nginx(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let web = WorkloadId::new("web").expect("three letters");
+    let _ = (parse(text), read_workload(&web, text));
+    if let Ok(file) = WorkloadFile::parse(text) {
+        assert_eq!(file.text(), text);
+    }
+    taken::<NginxSettings>(input);
+    let Ok(split) = serde_json::from_str::<Split>(text) else { return };
+    for weighting in [Weighting::Upstream, Weighting::SplitClients] {
+        let settings = NginxSettings { weighting, ..NginxSettings::default() };
+        if let Ok(config) = build(&web, 7, &split, &settings) {
+            let rendered = render(&config).expect("what is taken can be expressed");
+            assert_eq!(read_workload(&web, &rendered), Some(config), "{rendered}");
+        }
+    }
 }
 
 fn taken<T: Serialize + DeserializeOwned + PartialEq + Debug>(input: &[u8]) -> Option<T> {
