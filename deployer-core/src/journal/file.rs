@@ -2,15 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{DirBuilder, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink},
+    fs::{DirBuilder, File},
+    io::{self, Read as _, Seek as _, SeekFrom},
+    os::unix::fs::{DirBuilderExt as _, symlink},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
     codec::epoch_of_line,
+    disk::Disk,
     reader::read,
     storage::{Log, Storage},
 };
@@ -27,7 +28,8 @@ type Result<T> = std::result::Result<T, JournalError>;
 /// lies with the first; the others have a link to it.
 ///
 /// Directories are made with mode 0700 and files with 0600. Each event is one write and one `fdatasync`; the directory
-/// is synced when a file is made. After a failed write or sync the file is not written again by this process. Use a
+/// is synced when a file is made. A new owner puts a file of its own, with what it has read, in the place of the one
+/// before: what an owner writes that was stopped and wakes comes to nothing. After a failed write or sync the file is not written again by this process. Use a
 /// local file system: network file systems may not keep what they say about syncs and locks.
 #[derive(Debug, Clone)]
 pub struct FileJournal(Arc<Files>);
@@ -277,7 +279,7 @@ fn file_name(deployment: &DeploymentId) -> String {
     format!("{deployment}.jsonl")
 }
 
-fn make_directory(path: &Path) -> Result<()> {
+pub(super) fn make_directory(path: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -285,75 +287,13 @@ fn make_directory(path: &Path) -> Result<()> {
         .map_err(failed("making the directory of the journal", path))
 }
 
-fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> JournalError + use<> {
+pub(super) fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> JournalError + use<> {
     let place = path.display().to_string();
     move |source| JournalError::Io { operation, place: place.clone(), source }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[derive(Debug)]
-struct Disk {
-    path: PathBuf,
-    file: File,
-}
-
-impl Disk {
-    fn open(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().read(true).append(true).open(path);
-        Ok(Self { path: path.to_owned(), file: file.map_err(failed("opening the journal", path))? })
-    }
-
-    fn create(path: &Path) -> Result<Self> {
-        let directory = path.parent().unwrap_or(path);
-        make_directory(directory)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(failed("making the journal", path))?;
-        for directory in directory.ancestors().take(2) {
-            File::open(directory)
-                .and_then(|directory| directory.sync_all())
-                .map_err(failed("syncing the directory of the journal", directory))?;
-        }
-        Ok(Self { path: path.to_owned(), file })
-    }
-}
-
-impl Storage for Disk {
-    fn place(&self) -> String {
-        self.path.display().to_string()
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
-    }
-
-    fn bytes(&mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn truncate(&mut self, length: u64) -> io::Result<()> {
-        self.file.set_len(length)?;
-        self.file.sync_all()
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // One call: a second one could tear the record in a way that looks whole.
-        let written = self.file.write(bytes)?;
-        if written != bytes.len() {
-            return Err(io::Error::new(io::ErrorKind::WriteZero, "the disk took a part of the record only"));
-        }
-        self.file.sync_data()
-    }
 }
 
 #[cfg(test)]
@@ -471,5 +411,28 @@ mod tests {
         let error = journal.load(&id("d1")).await.unwrap_err().to_string();
         assert!(error.starts_with("record 1 of ") && error.contains("web/d1.jsonl"), "{error}");
         assert_eq!(journal.list(&web[0]).await.unwrap(), [id("d1")], "it is listed all the same");
+    }
+
+    #[tokio::test]
+    async fn what_the_owner_before_still_writes_comes_to_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (web, before) = ([WorkloadId::new("web").unwrap()], FileJournal::open(directory.path()).unwrap());
+        before.create(&web, &event("d1", 0, 3)).await.unwrap();
+        let path = directory.path().join("web/d1.jsonl");
+        // It was stopped when it had looked, and was about to write.
+        let mut stopped = Disk::open(&path).unwrap();
+        let after = FileJournal::open(directory.path()).unwrap();
+        assert_eq!(after.load(&id("d1")).await.unwrap().len(), 1);
+        // After the new owner has read, and before it writes.
+        before.append(&event("d1", 1, 3)).await.unwrap();
+        after.append(&event("d1", 1, 4)).await.unwrap();
+        stopped.append(b"{\"half a record\"\n").unwrap();
+        let late = before.append(&event("d1", 2, 3)).await.unwrap_err();
+        assert!(matches!(late, JournalError::Fenced { have: Epoch(3), newer: Epoch(4) }), "{late}");
+        after.append(&event("d1", 2, 4)).await.unwrap();
+        let events = FileJournal::open(directory.path()).unwrap().load(&id("d1")).await.unwrap();
+        assert_eq!(events, [event("d1", 0, 3), event("d1", 1, 4), event("d1", 2, 4)]);
+        let names = std::fs::read_dir(directory.path().join("web")).unwrap();
+        assert_eq!(names.count(), 1, "nothing is left beside it");
     }
 }

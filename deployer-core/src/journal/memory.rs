@@ -84,6 +84,15 @@ impl Storage for Bytes {
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
+
+    fn replace(&mut self, bytes: &[u8], _: Epoch) -> io::Result<()> {
+        self.bytes = bytes.to_vec();
+        Ok(())
+    }
+
+    fn follow(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 #[async_trait]

@@ -2,6 +2,7 @@
 //! in a file.
 
 mod codec;
+mod disk;
 mod file;
 mod memory;
 mod reader;

@@ -20,6 +20,11 @@ pub(super) trait Storage: Send {
     fn truncate(&mut self, length: u64) -> io::Result<()>;
     /// Adds these, in one write, and returns when they are durable.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// From now on these are all bytes, in one step and durable, for whoever looks; whoever has it open goes on with what
+    /// there was before, which nobody sees any more.
+    fn replace(&mut self, bytes: &[u8], epoch: Epoch) -> io::Result<()>;
+    /// Goes on with what somebody else put in its place; whether that is so.
+    fn follow(&mut self) -> io::Result<bool>;
 }
 
 /// A journal that is open for appending.
@@ -75,24 +80,68 @@ impl<S: Storage> Log<S> {
         if self.poisoned {
             return Err(JournalError::Poisoned);
         }
+        let place = self.storage.place();
+        let looking =
+            |source| JournalError::Io { operation: "looking at the journal", place: place.clone(), source };
+        if self.storage.follow().map_err(looking)? {
+            (self.tail, self.length) = (None, 0);
+        }
+        if self.tail.is_some_and(|tail| event.epoch > tail.epoch) {
+            return self.take_over(event);
+        }
         self.follow_others(event)?;
         self.check(event)?;
-        let place = self.storage.place();
-        let before = self.tail.map_or(Chain::default(), |tail| tail.chain);
-        let (line, chain) = encode(event, before).map_err(|error| JournalError::Io {
-            operation: "writing an event as JSON",
-            place: place.clone(),
-            source: error.into(),
-        })?;
+        let (line, chain) = self.encoded(event, self.tail)?;
         if let Err(source) = self.storage.append(&line) {
             // What reached the disk is not known any more, so this process writes no further record.
             self.poisoned = true;
             return Err(JournalError::Io { operation: "appending to the journal", place, source });
         }
+        if self.storage.follow().map_err(looking)? {
+            // Somebody took over meanwhile, and the record is in what was before.
+            self.poisoned = true;
+            let bytes = self.storage.bytes().map_err(looking)?;
+            let newer = read(&bytes, &place)?.tail.map_or(event.epoch, |tail| tail.epoch);
+            return Err(JournalError::Fenced { have: event.epoch, newer });
+        }
         self.length += line.len() as u64;
         self.first.get_or_insert(event.epoch);
         self.tail = Some(Tail { seq: event.seq, epoch: event.epoch, chain });
         Ok(())
+    }
+
+    /// A new owner goes on with a journal of its own, which has what it has read of the one before: what the owner before
+    /// writes after that, as it was stopped in the middle of it, comes to nothing.
+    fn take_over(&mut self, event: &Event) -> Result<(), JournalError> {
+        let place = self.storage.place();
+        let failed = |operation, source| JournalError::Io { operation, place: place.clone(), source };
+        let mut bytes = self.storage.bytes().map_err(|source| failed("looking at the journal", source))?;
+        let newest = read(&bytes, &place)?.tail;
+        if let Some(tail) = newest.filter(|tail| tail.epoch >= event.epoch) {
+            return Err(JournalError::Fenced { have: event.epoch, newer: tail.epoch });
+        }
+        let lines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        let known = usize::try_from(event.seq).unwrap_or(usize::MAX);
+        bytes.truncate(lines.take(known).last().unwrap_or(0));
+        self.tail = read(&bytes, &place)?.tail;
+        self.check(event)?;
+        let (line, chain) = self.encoded(event, self.tail)?;
+        bytes.extend_from_slice(&line);
+        if let Err(source) = self.storage.replace(&bytes, event.epoch) {
+            self.poisoned = true;
+            return Err(failed("taking the journal over", source));
+        }
+        self.length = bytes.len() as u64;
+        self.tail = Some(Tail { seq: event.seq, epoch: event.epoch, chain });
+        Ok(())
+    }
+
+    fn encoded(&self, event: &Event, before: Option<Tail>) -> Result<(Vec<u8>, Chain), JournalError> {
+        encode(event, before.map_or(Chain::default(), |tail| tail.chain)).map_err(|error| JournalError::Io {
+            operation: "writing an event as JSON",
+            place: self.storage.place(),
+            source: error.into(),
+        })
     }
 
     /// Another process that took the lock over may have written since, and may have died in the middle of it.
@@ -177,6 +226,13 @@ mod tests {
             }
             self.bytes.extend_from_slice(bytes);
             Ok(())
+        }
+        fn replace(&mut self, bytes: &[u8], _: Epoch) -> io::Result<()> {
+            self.bytes = bytes.to_vec();
+            Ok(())
+        }
+        fn follow(&mut self) -> io::Result<bool> {
+            Ok(false)
         }
     }
 

@@ -132,7 +132,9 @@ pub mod seconds {
         let duration = Duration::try_from_secs_f64(number).ok().filter(|duration| *duration <= LONGEST);
         duration.ok_or_else(|| {
             let most = LONGEST.as_secs();
-            D::Error::custom(format!("{number} s is no length of time; use 0 to {most} seconds (1000 days)"))
+            D::Error::custom(format!(
+                "{number} s is no length of time; use 0 or more seconds, at most {most} (1000 days)"
+            ))
         })
     }
 }

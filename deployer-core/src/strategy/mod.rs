@@ -27,6 +27,7 @@ mod situation;
 mod state;
 mod step;
 mod traffic;
+mod weighing;
 
 pub use blue_green::{BlueGreen, BlueGreenSettings};
 pub use canary::{Canary, CanarySettings, CanaryStep, StepPause};
