@@ -55,7 +55,9 @@ fn hold_down(s: &Situation<'_>, shares: &mut [Share]) {
     if rest == 0 {
         // Its share grows without our doing, its weight does not.
         let most = u32::try_from(before.max(1)).unwrap_or(u32::MAX);
-        shares.iter_mut().for_each(|share| share.weight = share.weight.min(most));
+        for share in shares {
+            share.weight = share.weight.min(most);
+        }
         return;
     }
     if own * rest_before <= before * rest {
