@@ -116,14 +116,9 @@ impl<S: Storage> Log<S> {
         let place = self.storage.place();
         let failed = |operation, source| JournalError::Io { operation, place: place.clone(), source };
         let mut bytes = self.storage.bytes().map_err(|source| failed("looking at the journal", source))?;
-        let newest = read(&bytes, &place)?.tail;
-        if let Some(tail) = newest.filter(|tail| tail.epoch >= event.epoch) {
-            return Err(JournalError::Fenced { have: event.epoch, newer: tail.epoch });
-        }
-        let lines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-        let known = usize::try_from(event.seq).unwrap_or(usize::MAX);
-        bytes.truncate(lines.take(known).last().unwrap_or(0));
-        self.tail = read(&bytes, &place)?.tail;
+        let contents = read(&bytes, &place)?;
+        bytes.truncate(usize::try_from(contents.length).unwrap_or(usize::MAX));
+        self.tail = contents.tail;
         self.check(event)?;
         let (line, chain) = self.encoded(event, self.tail)?;
         bytes.extend_from_slice(&line);
