@@ -5,6 +5,7 @@
 mod bad_input;
 mod bad_releases;
 mod children;
+mod client;
 mod connections;
 mod crash;
 mod health_answers;

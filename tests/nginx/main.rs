@@ -2,6 +2,8 @@
 //! and deployer, and therefore has a `main` of its own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../e2e/client.rs"]
+mod client;
 mod connections;
 #[path = "../e2e/processes.rs"]
 #[allow(dead_code, reason = "other tests use the rest of it")]
